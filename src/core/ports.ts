@@ -1,0 +1,276 @@
+/**
+ * Ports owned by the core, each with the guarantees its adapters must give; the contract suites in test/contract hold
+ * every adapter to them. Nothing here names a driver or a transport.
+ */
+import type { StreamEvent, StreamPosition, TransientEvent } from './events.ts';
+import type { ConversationView, CursorKind, Cursors, Message, MessageView, Presence, UserProfile } from './message.ts';
+
+/* ---------- MessageStore ---------- */
+
+/** Stores a new message. */
+export interface AppendOp {
+  readonly type: 'append';
+  /** Id for the message if it is new. */
+  readonly id: string;
+  readonly senderId: string;
+  readonly receiverId: string;
+  readonly text: string;
+  readonly atMs: number;
+  /** Unique per sender for ever; with `digest` it makes a retry return the first result. */
+  readonly clientMessageId?: string;
+  /** Digest of what the client asked for (receiver and original text); a retry must carry the same. */
+  readonly digest?: string;
+  /** True for a send that carries no client id and may be repeated by another door (see `findSendWithoutId`). */
+  readonly withoutId?: boolean;
+}
+
+/** Moves one person's cursor in the conversation with `otherId`, by maximum, at most to the last seq. */
+export interface AdvanceOp {
+  readonly type: 'advance';
+  readonly personId: string;
+  readonly otherId: string;
+  readonly kind: CursorKind;
+  /** Target; `Number.MAX_SAFE_INTEGER` means the end of the conversation. */
+  readonly toSeq: number;
+  readonly atMs: number;
+}
+
+/** Turns a message into a tombstone. */
+export interface DeleteOp {
+  readonly type: 'delete';
+  readonly messageId: string;
+  readonly atMs: number;
+}
+
+/** Binds a further client id to a message that exists, so that later retries under it find that message. */
+export interface BindOp {
+  readonly type: 'bind';
+  readonly senderId: string;
+  readonly clientMessageId: string;
+  readonly digest: string;
+  readonly messageId: string;
+}
+
+export type WriteOp = AppendOp | AdvanceOp | DeleteOp | BindOp;
+
+/** The message as stored. `duplicate` = a retry: the first message is returned, nothing was written. */
+export interface Appended {
+  readonly type: 'appended';
+  readonly message: Message;
+  readonly duplicate: boolean;
+}
+
+/** The client id was used before for something else (another digest). */
+export interface Conflict {
+  readonly type: 'conflict';
+}
+
+/** Where the cursors were and are. */
+export interface Advanced {
+  readonly type: 'advanced';
+  readonly previous: Cursors;
+  readonly current: Cursors;
+  /**
+   * For `delivered` and `read`: the other person's living messages that the named cursor passed, oldest first.
+   * Bounded by `MAX_PASSED_PER_MOVE`: a longer move stops there and says `more`; the caller repeats it.
+   */
+  readonly passed: readonly { readonly id: string; readonly seq: number }[];
+  readonly more: boolean;
+}
+
+/** The message as it was before deletion; `alreadyDeleted` = nothing changed. */
+export interface Deleted {
+  readonly type: 'deleted';
+  readonly message: Message;
+  readonly alreadyDeleted: boolean;
+}
+
+export interface Bound {
+  readonly type: 'bound';
+}
+
+/** No such message, or (for advance) no such conversation. */
+export interface Missing {
+  readonly type: 'missing';
+}
+
+/** This one item failed; the others of the batch did not. Nothing of it was written. */
+export interface Failed {
+  readonly type: 'failed';
+  readonly error: Error;
+}
+
+/** Outcome of each kind of write. */
+export interface OutcomeOf {
+  append: Appended | Conflict | Failed;
+  advance: Advanced | Missing | Failed;
+  delete: Deleted | Missing | Failed;
+  bind: Bound | Conflict | Missing | Failed;
+}
+
+export type WriteOutcome = OutcomeOf[keyof OutcomeOf];
+
+/** Most messages that one advance passes. */
+export const MAX_PASSED_PER_MOVE = 1000;
+
+/** Newest first, before `beforeSeq`; or oldest first, after `afterSeq`. Answers are always oldest first. */
+export type MessageRange =
+  | { readonly beforeSeq?: number; readonly skip?: number; readonly limit: number }
+  | { readonly afterSeq: number; readonly limit: number };
+
+/** Place in a user's conversation list, as an adapter wrote it; opaque. */
+export type ConversationCursor = string;
+
+/** Where a replay goes on: after this message. */
+export interface ReplayCursor {
+  readonly sentAtMs: number;
+  readonly senderId: string;
+  readonly seq: number;
+}
+
+/**
+ * Keeps messages, conversations and cursors.
+ *
+ * Guarantees: (1) `write` resolves only when everything in it is durable (survives SIGKILL and power loss), in one
+ * commit if the engine can, and its outcomes stand in the order of the operations; one bad item fails alone. (2) `seq`
+ * is 1, 2, 3… per conversation under any concurrency, and `sentAtMs` never decreases along it. (3) A client id is
+ * unique per sender for ever, also within one batch. (4) Cursors move only up and never pass the last seq. (5) Reads
+ * see every write that was acknowledged before they began. (6) Failures reject with an Error and leave nothing half
+ * written; the adapter recovers by itself once the cause is gone.
+ */
+export interface MessageStore {
+  write(operations: readonly WriteOp[]): Promise<WriteOutcome[]>;
+  findMessage(id: string): Promise<Message | undefined>;
+  /** Messages between two people with statuses, oldest first; empty for strangers. */
+  listMessages(userId: string, otherId: string, range: MessageRange): Promise<MessageView[]>;
+  findConversation(userId: string, otherId: string): Promise<ConversationView | undefined>;
+  /** A user's conversations, newest activity first. Costs one page, whatever the total. */
+  listConversations(
+    userId: string,
+    page: { readonly after?: ConversationCursor; readonly limit: number },
+  ): Promise<{ readonly conversations: ConversationView[]; readonly next?: ConversationCursor }>;
+  /** Unread counts of the conversations that have any, in no promised order. */
+  unreadCounts(userId: string): Promise<{ readonly otherId: string; readonly count: number }[]>;
+  /**
+   * Living messages to `userId` above the named cursor of each conversation, ordered by `sentAtMs`, sender and seq (so
+   * in order within each conversation), at most `limit`, after `after`.
+   */
+  listPending(
+    userId: string,
+    page: { readonly above: CursorKind; readonly after?: ReplayCursor; readonly limit: number },
+  ): Promise<Message[]>;
+  /** Ids of everybody `userId` has a conversation with, at most `limit`, most recent first. */
+  listPartners(userId: string, limit: number): Promise<string[]>;
+  /**
+   * The newest message of that sender, receiver and text that was appended with `withoutId` between the two times
+   * (inclusive), or undefined.
+   */
+  findSendWithoutId(query: {
+    readonly senderId: string;
+    readonly receiverId: string;
+    readonly text: string;
+    readonly fromMs: number;
+    readonly toMs: number;
+  }): Promise<Message | undefined>;
+}
+
+/* ---------- UserDirectory ---------- */
+
+/** Keeps user profiles. `upsert` is durable when it resolves and replaces only the fields it carries. */
+export interface UserDirectory {
+  find(userIds: readonly string[]): Promise<Map<string, UserProfile>>;
+  upsert(profile: UserProfile): Promise<void>;
+}
+
+/* ---------- PresenceStore ---------- */
+
+/** A connection began or ended. */
+export type PresenceWrite =
+  | { readonly type: 'connected'; readonly connectionId: string; readonly userId: string; readonly atMs: number }
+  | {
+      readonly type: 'disconnected';
+      readonly connectionId: string;
+      readonly userId: string;
+      readonly atMs: number;
+      /** Until then the ended connection still counts as online (the grace of a reload). */
+      readonly lingerUntilMs: number;
+    };
+
+/**
+ * Keeps who is connected, as rows owned by instances with leases; never counters.
+ *
+ * Online at `nowMs` means: a connection row whose instance's lease has not run out and whose linger time, if it ended,
+ * has not passed. Guarantees: `apply` is atomic and answers, per item, whether the user was offline immediately before
+ * it (for `connected`). `sweep` removes rows that count no longer and answers the users who have none left, each to
+ * exactly one caller, once per time they go offline.
+ */
+export interface PresenceStore {
+  renewLease(instanceId: string, untilMs: number): Promise<void>;
+  apply(
+    instanceId: string,
+    writes: readonly PresenceWrite[],
+    nowMs: number,
+  ): Promise<{ readonly wasOffline: boolean }[]>;
+  find(userIds: readonly string[], nowMs: number): Promise<Map<string, Presence>>;
+  /** Online users in order of id, after `after`. */
+  listOnline(page: { readonly after?: string; readonly limit: number }, nowMs: number): Promise<string[]>;
+  sweep(nowMs: number): Promise<Presence[]>;
+  /** When any instance last renewed its lease before `instanceId` first did; undefined on a new store. */
+  previousSignOfLife(instanceId: string): Promise<number | undefined>;
+}
+
+/* ---------- Broker ---------- */
+
+/** One event of a user's stream with its place. */
+export interface StreamEntry {
+  readonly position: StreamPosition;
+  readonly event: StreamEvent;
+}
+
+/** What a subscriber of one user's stream is told; calls come in stream order. */
+export interface StreamListener {
+  onEntry(entry: StreamEntry): void;
+  onTransient(event: TransientEvent): void;
+  /** The broker may have lost events of this stream: read again since the last position. */
+  onDoubt(): void;
+}
+
+export interface History {
+  /** Events after the asked position, in order, without gaps; empty if `complete` is false. */
+  readonly entries: readonly StreamEntry[];
+  /** True if the entries are everything that happened since the position, up to `top`. */
+  readonly complete: boolean;
+  /** The newest position of the stream. */
+  readonly top: StreamPosition;
+}
+
+/**
+ * Keeps each user's event log for a while and carries events between instances.
+ *
+ * Guarantees: append to the log and publish to the subscribers are one atomic step per user; offsets are 1, 2, 3… within
+ * an epoch; an epoch exists from the first read or append on; a subscription that has resolved misses nothing that is
+ * appended later, or says `onDoubt`; appends of one call and of successive calls keep their order per user.
+ */
+export interface Broker {
+  append(entries: readonly { readonly userId: string; readonly event: StreamEvent }[]): Promise<void>;
+  /** To the subscribers of one user, on every instance; not kept. */
+  publishToUser(userId: string, event: TransientEvent): Promise<void>;
+  /** To every instance's `onBroadcast`; not kept. `audience`: only for these users; absent = for everybody. */
+  broadcast(event: TransientEvent, audience?: readonly string[]): Promise<void>;
+  /** Resolves when live. The returned function ends the subscription. */
+  subscribe(userId: string, listener: StreamListener): Promise<() => void>;
+  onBroadcast(listener: (event: TransientEvent, audience: readonly string[] | undefined) => void): () => void;
+  readSince(userId: string, position: StreamPosition, limit: number): Promise<History>;
+  top(userId: string): Promise<StreamPosition>;
+}
+
+/* ---------- MessagePolicy ---------- */
+
+/** Decides about a text before it is stored: pass it, or change it with a warning to the sender. */
+export interface MessagePolicy {
+  review(message: { readonly senderId: string; readonly receiverId: string; readonly text: string }): {
+    readonly text: string;
+    /** Present if the text was changed. */
+    readonly warning?: string;
+  };
+}
