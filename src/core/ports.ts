@@ -32,6 +32,11 @@ export interface AdvanceOp {
   readonly kind: CursorKind;
   /** Target; `Number.MAX_SAFE_INTEGER` means the end of the conversation. */
   readonly toSeq: number;
+  /**
+   * If set, the cursor moves only if no living message of the other person lies above it and below this seq: evidence
+   * that starts there then leaves no hole.
+   */
+  readonly withoutHoleBelow?: number;
   readonly atMs: number;
 }
 
