@@ -265,6 +265,7 @@ export interface Broker {
   /** Resolves when live. The returned function ends the subscription. */
   subscribe(userId: string, listener: StreamListener): Promise<() => void>;
   onBroadcast(listener: (event: TransientEvent, audience: readonly string[] | undefined) => void): () => void;
+  /** History after `position`; incomplete if it is longer than `limit`, was trimmed, or belongs to another epoch. */
   readSince(userId: string, position: StreamPosition, limit: number): Promise<History>;
   top(userId: string): Promise<StreamPosition>;
 }

@@ -1,0 +1,241 @@
+/**
+ * One subscriber's delivery state: buffer → recover → merge → live, with detection of gaps.
+ *
+ * Invariants: a session hands on every event of its user's stream in order and without gaps, or makes up for a gap from
+ * the history or the store before it goes on; it never answers "recovered" unless nothing is missing. It knows no
+ * transport: the sink of a door encodes, queues and bounds.
+ */
+import type { Clock, Timer } from '../time/clock.ts';
+import type { ChatEvent, StreamEvent, StreamPosition, TransientEvent } from './events.ts';
+import type { CursorKind } from './message.ts';
+import type { Broker, MessageStore, ReplayCursor, StreamEntry } from './ports.ts';
+
+/** Why the core ends a session. Every reason allows the client to come back. */
+export type EndReason = 'slowConsumer' | 'tokenExpired' | 'revoked' | 'shuttingDown';
+
+/** The door's side of a session. Calls come in order; none may throw. */
+export interface SessionSink {
+  /** The session has begun. `position` has an empty epoch while undelivered messages are still being replayed. */
+  ready(position: StreamPosition, recovered: boolean): void;
+  /** `position` is absent for transient events and for messages replayed from the store. */
+  event(event: ChatEvent, position: StreamPosition | undefined, replayed: boolean): void;
+  /** Everything replayed was handed over; the session stands here. */
+  caughtUp(position: StreamPosition): void;
+  /** Resolves when the sink has handed on enough of what it holds to take another page; rejects when it is closed. */
+  drained(): Promise<void>;
+  end(reason: EndReason): void;
+}
+
+export interface SessionOptions {
+  readonly userId: string;
+  /** Where the client says it stands; absent or with an empty epoch = nowhere. */
+  readonly position?: StreamPosition;
+  /**
+   * What the store replays when the position proves nothing: messages above this cursor. `received` for clients that
+   * may never acknowledge, `delivered` for those that do.
+   */
+  readonly replayAbove: Extract<CursorKind, 'received' | 'delivered'>;
+}
+
+export interface SessionDependencies {
+  readonly store: Pick<MessageStore, 'listPending'>;
+  readonly broker: Pick<Broker, 'readSince' | 'top'>;
+  readonly clock: Clock;
+  readonly onError: (error: unknown) => void;
+}
+
+export const NOWHERE: StreamPosition = { epoch: '', offset: 0 };
+
+const PAGE = 100;
+const HISTORY_LIMIT = 10_000;
+const MAX_BUFFERED = 10_000;
+const FIRST_RETRY_MS = 100;
+const MAX_RETRY_MS = 2000;
+/** How long after its commit a message may still come through the stream. */
+const OVERLAP_MS = 60_000;
+
+type State = 'recovering' | 'live' | 'closed';
+
+export class Session {
+  readonly userId: string;
+  readonly sink: SessionSink;
+  readonly #deps: SessionDependencies;
+  readonly #replayAbove: 'received' | 'delivered';
+  #state: State = 'recovering';
+  #position: StreamPosition;
+  #announced = false;
+  #doubted = false;
+  #buffer: StreamEntry[] = [];
+  /** Ids that the store replayed and the stream may bring again; undefined when there are none. */
+  #replayed: Set<string> | undefined;
+  #replayedUntilMs = 0;
+  #retry: Timer | undefined;
+
+  constructor(dependencies: SessionDependencies, options: SessionOptions, sink: SessionSink) {
+    this.#deps = dependencies;
+    this.userId = options.userId;
+    this.sink = sink;
+    this.#replayAbove = options.replayAbove;
+    this.#position = options.position ?? NOWHERE;
+  }
+
+  /** Where the session stands. */
+  get position(): StreamPosition {
+    return this.#position;
+  }
+
+  /** Begins to recover. The subscription to the user's stream must be live, so that nothing falls in between. */
+  start(): void {
+    void this.#recover(FIRST_RETRY_MS);
+  }
+
+  /** Next event of the stream. */
+  onEntry(entry: StreamEntry): void {
+    if (this.#state === 'closed') return;
+    if (this.#state === 'recovering') this.#hold(entry);
+    else if (!this.#pass(entry)) this.#heal(entry);
+  }
+
+  /** An event that is not kept. While recovering it is dropped: it would overtake. */
+  onTransient(event: TransientEvent): void {
+    if (this.#state === 'live') this.sink.event(event, undefined, false);
+  }
+
+  /** The stream may have lost something: read again from the last position. */
+  onDoubt(): void {
+    if (this.#state === 'live') this.#heal(undefined);
+    else this.#doubted = true;
+  }
+
+  /** Ends the session. Idempotent. */
+  end(reason: EndReason): void {
+    if (this.#state === 'closed') return;
+    this.close();
+    this.sink.end(reason);
+  }
+
+  /** Forgets everything; the door has gone. Idempotent. */
+  close(): void {
+    this.#state = 'closed';
+    this.#buffer = [];
+    this.#replayed = undefined;
+    this.#retry?.cancel();
+  }
+
+  #hold(entry: StreamEntry): void {
+    if (this.#buffer.length >= MAX_BUFFERED) this.end('slowConsumer');
+    else this.#buffer.push(entry);
+  }
+
+  /** Hands on an entry that follows the position. @returns false if there is a gap before it. */
+  #pass(entry: StreamEntry, replayed = false): boolean {
+    const { epoch, offset } = entry.position;
+    if (epoch !== this.#position.epoch) return false;
+    if (offset <= this.#position.offset) return true;
+    if (offset !== this.#position.offset + 1) return false;
+    this.#position = entry.position;
+    if (!this.#wasReplayed(entry.event)) this.sink.event(entry.event, entry.position, replayed);
+    return true;
+  }
+
+  #heal(entry: StreamEntry | undefined): void {
+    this.#state = 'recovering';
+    this.#buffer = entry === undefined ? [] : [entry];
+    void this.#recover(FIRST_RETRY_MS);
+  }
+
+  async #recover(retryMs: number): Promise<void> {
+    try {
+      this.#doubted = false;
+      if (!(await this.#recoverFromHistory())) await this.#recoverFromStore();
+      this.#goLive();
+    } catch (error) {
+      if (this.#state === 'closed') return;
+      this.#deps.onError(error);
+      this.#announce(NOWHERE, false);
+      this.#retry = this.#deps.clock.schedule(retryMs, () => void this.#recover(Math.min(retryMs * 2, MAX_RETRY_MS)));
+    }
+  }
+
+  /** @returns false if the history does not prove that nothing is missing. */
+  async #recoverFromHistory(): Promise<boolean> {
+    if (this.#position.epoch === '') return false;
+    const history = await this.#deps.broker.readSince(this.userId, this.#position, HISTORY_LIMIT);
+    if (!history.complete || this.#state === 'closed') return this.#state === 'closed';
+    this.#announce(this.#position, true);
+    let sent = 0;
+    for (const entry of history.entries) {
+      if (!this.#pass(entry, true)) return false;
+      sent += 1;
+      if (sent % PAGE === 0) await this.#room();
+    }
+    return true;
+  }
+
+  /** Brings the client up to date from the store: everything pending, in order, before the first live event. */
+  async #recoverFromStore(): Promise<void> {
+    const top = await this.#deps.broker.top(this.userId);
+    const replayed = new Set<string>();
+    const recentMs = this.#deps.clock.now() - OVERLAP_MS;
+    let any = false;
+    let after: ReplayCursor | undefined;
+    for (;;) {
+      const page = await this.#deps.store.listPending(this.userId, {
+        above: this.#replayAbove,
+        limit: PAGE,
+        ...(after !== undefined && { after }),
+      });
+      if (this.#isClosed()) return;
+      this.#announce(page.length === 0 ? top : NOWHERE, false);
+      for (const message of page) {
+        any = true;
+        if (message.sentAtMs >= recentMs) replayed.add(message.id);
+        this.sink.event({ type: 'messageSent', message }, undefined, true);
+      }
+      const last = page.at(-1);
+      if (last === undefined || page.length < PAGE) break;
+      after = { sentAtMs: last.sentAtMs, senderId: last.senderId, seq: last.seq };
+      await this.#room();
+    }
+    this.#position = top;
+    this.#replayed = replayed.size > 0 ? replayed : undefined;
+    this.#replayedUntilMs = this.#deps.clock.now() + OVERLAP_MS;
+    if (any) this.sink.caughtUp(top);
+  }
+
+  #goLive(): void {
+    if (this.#state === 'closed') return;
+    const held = this.#buffer;
+    this.#buffer = [];
+    for (const [index, entry] of held.entries()) {
+      if (this.#pass(entry)) continue;
+      this.#buffer = held.slice(index);
+      void this.#recover(FIRST_RETRY_MS);
+      return;
+    }
+    if (this.#doubted) void this.#recover(FIRST_RETRY_MS);
+    else this.#state = 'live';
+  }
+
+  #announce(position: StreamPosition, recovered: boolean): void {
+    if (this.#announced) return;
+    this.#announced = true;
+    this.sink.ready(position, recovered);
+  }
+
+  /** A message committed around the time of the replay comes from the store and from the stream: the second is dropped. */
+  #wasReplayed(event: StreamEvent): boolean {
+    if (this.#replayed === undefined || event.type !== 'messageSent') return false;
+    if (this.#deps.clock.now() > this.#replayedUntilMs) this.#replayed = undefined;
+    return this.#replayed !== undefined && this.#replayed.delete(event.message.id);
+  }
+
+  async #room(): Promise<void> {
+    await this.sink.drained();
+    if (this.#isClosed()) throw new Error('The session was closed');
+  }
+
+  #isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+}
