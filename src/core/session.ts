@@ -227,7 +227,7 @@ export class Session {
   #wasReplayed(event: StreamEvent): boolean {
     if (this.#replayed === undefined || event.type !== 'messageSent') return false;
     if (this.#deps.clock.now() > this.#replayedUntilMs) this.#replayed = undefined;
-    return this.#replayed !== undefined && this.#replayed.delete(event.message.id);
+    return this.#replayed?.delete(event.message.id) ?? false;
   }
 
   async #room(): Promise<void> {
