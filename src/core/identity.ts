@@ -16,6 +16,8 @@ export interface Identity {
   readonly picture?: string;
   /** When the token expires, milliseconds since the Unix epoch (without the clock tolerance). */
   readonly expiresAtMs: number;
+  /** The token's own id (`jti`), for audit and revocation. */
+  readonly tokenId?: string;
 }
 
 /** Why a token was refused. */
@@ -35,6 +37,8 @@ export interface TokenFailure {
   readonly code: TokenFailureCode;
   /** Safe to show to the client; never holds the token or parts of it. */
   readonly description: string;
+  /** With `expired`: when it expired, milliseconds since the Unix epoch. */
+  readonly expiredAtMs?: number;
 }
 
 export type Verification =
