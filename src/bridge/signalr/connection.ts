@@ -1,0 +1,395 @@
+/**
+ * One connection: from the first byte through handshake, calls and sends to its end, whatever the transport.
+ *
+ * States: `handshake` → `open` → `closing` → `closed`, each entered at most once; some may be left out.
+ * - handshake: only the handshake record is read; nothing can be sent.
+ * - open: entered with the answer `{}`; then `onConnected`, then calls.
+ * - closing: the last record is queued; what comes in is dropped; ends with the peer's goodbye or at the close timeout.
+ * - closed: nothing is sent or read any more.
+ * `onDisconnected` runs once, on leaving `open`, after `onConnected` has settled.
+ *
+ * Owns no timer: the server's sweep calls `sweep`. Must not import a transport or name a protocol other than the handshake's.
+ */
+import { Dispatcher, type DispatchTarget } from './dispatcher.ts';
+import { ConnectionError, type ConnectionFailure, closedWithError } from './errors.ts';
+import {
+  HANDSHAKE_ACCEPTED,
+  HANDSHAKE_CANCELED,
+  handshakeError,
+  handshakeRecordEnd,
+  readHandshake,
+} from './handshake.ts';
+import type { Hub, SendOptions } from './hub.ts';
+import { isPromise } from './is-promise.ts';
+import { Liveness } from './liveness.ts';
+import type { CloseContent } from './messages.ts';
+import type { OutboundFlusher } from './outbound.ts';
+import { OutboundQueue } from './outbound-queue.ts';
+import { type EncodedRecord, type HubProtocol, InvalidRecordError } from './protocol.ts';
+import { type ProbePacer, type ProbeTarget, ReceiptTracker } from './receipts.ts';
+import { RecordReader, type RecordSink } from './record-reader.ts';
+import type { SharedInvocation } from './shared-invocation.ts';
+import type { Transport, TransportEnd, TransportObserver } from './transport.ts';
+
+/** What all connections of a server share. */
+export interface ConnectionHost<User> {
+  readonly hub: Hub<User>;
+  readonly protocols: readonly HubProtocol[];
+  readonly flusher: OutboundFlusher;
+  readonly pacer: ProbePacer;
+  /** Whole milliseconds of the monotonic clock. */
+  nowMs(): number;
+  report(error: unknown, method: string, connectionId: string): void;
+  /** The transport is gone. Comes once. */
+  onGone(connection: Connection<User>): void;
+}
+
+/** Who is connected. */
+export interface ConnectionIdentity<User> {
+  readonly id: string;
+  readonly user: User;
+  readonly userId: string | undefined;
+  readonly remoteAddress: string;
+}
+
+type State = 'handshake' | 'open' | 'closing' | 'closed';
+
+export class Connection<User> implements DispatchTarget<User>, TransportObserver, RecordSink, ProbeTarget {
+  readonly id: string;
+  readonly user: User;
+  readonly userId: string | undefined;
+  readonly remoteAddress: string;
+  readonly #host: ConnectionHost<User>;
+  readonly #transport: Transport;
+  readonly #outbound: OutboundQueue;
+  readonly #reader: RecordReader;
+  readonly #liveness: Liveness;
+  /** Present from the handshake until `onDisconnected`. */
+  #dispatcher: Dispatcher<User> | undefined;
+  #protocol: HubProtocol | undefined;
+  #receipts: ReceiptTracker | undefined;
+  #state: State = 'handshake';
+  /** When the handshake or the closing began. */
+  #phaseSinceMs: number;
+  #isConnecting = false;
+  #failure: ConnectionError | undefined;
+  #closeWhenIdle: CloseContent | undefined;
+
+  constructor(host: ConnectionHost<User>, identity: ConnectionIdentity<User>, transport: Transport) {
+    const { options } = host.hub;
+    this.id = identity.id;
+    this.user = identity.user;
+    this.userId = identity.userId;
+    this.remoteAddress = identity.remoteAddress;
+    this.#host = host;
+    this.#transport = transport;
+    this.#outbound = new OutboundQueue(transport, host.flusher, options.maximumOutboundBytes, this);
+    this.#reader = new RecordReader(this, transport, options.maximumReceiveMessageBytes);
+    this.#phaseSinceMs = host.nowMs();
+    this.#liveness = new Liveness(this.#phaseSinceMs);
+  }
+
+  get isOpen(): boolean {
+    return this.#state === 'open';
+  }
+
+  get detailedErrors(): boolean {
+    return this.#host.hub.options.enableDetailedErrors;
+  }
+
+  get writtenMark(): number {
+    return this.#outbound.writtenMark;
+  }
+
+  // Sending
+
+  send(target: string, args: readonly unknown[], options?: SendOptions): number {
+    if (this.#protocol === undefined || this.#state !== 'open') return 0;
+    return this.#withReceipt(this.#add(this.#protocol.writeInvocation(target, args), false), options);
+  }
+
+  sendShared(invocation: SharedInvocation, options?: SendOptions): number {
+    if (this.#protocol === undefined || this.#state !== 'open') return 0;
+    return this.#withReceipt(this.#add(invocation.record(this.#protocol), true), options);
+  }
+
+  complete(invocationId: string, result: unknown): number {
+    if (this.#protocol === undefined || this.#state !== 'open') return 0;
+    return this.#add(this.#protocol.writeResult(invocationId, result), false);
+  }
+
+  fail(invocationId: string, error: string): number {
+    if (this.#protocol === undefined || this.#state !== 'open') return 0;
+    return this.#add(this.#protocol.writeError(invocationId, error), false);
+  }
+
+  whenReceived(mark: number, callback: () => void): void {
+    if (this.#state === 'open') this.#tracker().want(mark, callback);
+  }
+
+  probe(mark: number): void {
+    if (this.#state === 'open') this.#transport.probe(mark);
+  }
+
+  #tracker(): ReceiptTracker {
+    this.#receipts ??= new ReceiptTracker(this.#host.pacer, this);
+    return this.#receipts;
+  }
+
+  #withReceipt(mark: number, options: SendOptions | undefined): number {
+    if (mark !== 0 && options?.receipt === true) this.#tracker().want(mark);
+    return mark;
+  }
+
+  #add(record: EncodedRecord, isShared: boolean): number {
+    const mark = this.#outbound.add(record, isShared);
+    if (mark === 0) {
+      this.#cut(
+        'slow-consumer',
+        `More than ${this.#host.hub.options.maximumOutboundBytes} characters wait for the client`,
+      );
+    }
+    return mark;
+  }
+
+  /** All that was queued is with the transport. */
+  onFlushed(): void {
+    if (this.#state === 'closing') this.#transport.close();
+    else this.#reader.resume();
+  }
+
+  onWritable(): void {
+    this.#outbound.onWritable();
+  }
+
+  onProof(mark: number): void {
+    const receipts = this.#receipts;
+    if (receipts === undefined || this.#state !== 'open' || !receipts.onProof(mark)) return;
+    try {
+      for (const callback of receipts.takeProven()) callback();
+      this.#host.hub.onReceived?.(this, mark);
+    } catch (error) {
+      this.report(error, 'onReceived');
+    }
+  }
+
+  // Receiving
+
+  get isReading(): boolean {
+    return this.#state === 'handshake' || this.#state === 'open';
+  }
+
+  get isSaturated(): boolean {
+    return this.#outbound.isHalfFull || this.#dispatcher?.isFull === true;
+  }
+
+  onData(data: Buffer): void {
+    if (!this.isReading) return;
+    this.#liveness.onData();
+    this.#reader.onData(data);
+  }
+
+  recordEnd(data: Buffer, start: number): number {
+    return this.#protocol === undefined ? handshakeRecordEnd(data, start) : this.#protocol.recordEnd(data, start);
+  }
+
+  onRecord(data: Buffer, start: number, end: number): void {
+    if (this.#protocol === undefined) {
+      this.#shakeHands(data.toString('utf8', start, end - 1));
+      return;
+    }
+    try {
+      this.#dispatcher?.dispatch(this.#protocol.parse(data, start, end, this.#host.hub.table));
+    } catch (error) {
+      if (!(error instanceof InvalidRecordError)) throw error;
+      this.#closeFailed('invalid-record', error.message, error, true);
+    }
+  }
+
+  onTooLarge(): void {
+    if (this.#state === 'handshake') {
+      this.#beginClosing(handshakeError(HANDSHAKE_CANCELED));
+      return;
+    }
+    const { maximumReceiveMessageBytes } = this.#host.hub.options;
+    const error = new InvalidRecordError(`The maximum message size of ${maximumReceiveMessageBytes}B was exceeded.`);
+    this.#closeFailed('invalid-record', error.message, error, true);
+  }
+
+  onPing(): void {
+    this.#liveness.onPing();
+  }
+
+  onClose(): void {
+    this.close();
+  }
+
+  onCallsDone(): void {
+    if (this.#closeWhenIdle !== undefined && this.#dispatcher?.isIdle === true) this.close(this.#closeWhenIdle);
+    else this.#reader.resume();
+  }
+
+  report(error: unknown, method: string): void {
+    this.#host.report(error, method, this.id);
+  }
+
+  // Beginning
+
+  #shakeHands(record: string): void {
+    const agreed = readHandshake(record, this.#host.protocols, this.detailedErrors);
+    if (typeof agreed === 'string') {
+      this.#beginClosing(handshakeError(agreed));
+      return;
+    }
+    this.#protocol = agreed;
+    this.#state = 'open';
+    this.#dispatcher = new Dispatcher<User>(this, this.#host.hub.options.maximumWaitingInvocations);
+    this.#add(HANDSHAKE_ACCEPTED, true);
+    this.#isConnecting = true;
+    let result: unknown;
+    try {
+      result = this.#host.hub.onConnected?.(this);
+    } catch (error) {
+      this.#onConnectFailed(error);
+      return;
+    }
+    if (!isPromise(result)) {
+      this.#onConnected();
+      return;
+    }
+    result.then(
+      () => this.#onConnected(),
+      (error: unknown) => this.#onConnectFailed(error),
+    );
+  }
+
+  #onConnected(): void {
+    this.#isConnecting = false;
+    if (this.#state === 'open') this.#dispatcher?.release();
+    else this.#disconnect();
+  }
+
+  #onConnectFailed(error: unknown): void {
+    this.#isConnecting = false;
+    this.report(error, 'onConnected');
+    if (this.#state === 'open') this.#closeFailed('not-connected', 'onConnected failed', error, false);
+    else this.#disconnect();
+  }
+
+  // Ending
+
+  close(content: CloseContent = {}): void {
+    if (this.#protocol === undefined || this.#state !== 'open') return;
+    this.#beginClosing(this.#protocol.writeClose(content));
+  }
+
+  /** As `close`, but the calls that run and wait are answered first, and nothing more is read meanwhile. */
+  closeWhenIdle(content: CloseContent): void {
+    if (this.#state === 'handshake') this.#beginClosing(handshakeError(HANDSHAKE_CANCELED));
+    else if (this.#dispatcher?.isIdle === true) this.close(content);
+    else if (this.#state === 'open') {
+      this.#closeWhenIdle = content;
+      this.#transport.pause();
+    }
+  }
+
+  /** Ends the connection at once. */
+  destroy(): void {
+    this.#transport.destroy();
+  }
+
+  onClosed(reason: TransportEnd, isGone: boolean): void {
+    if (this.#state === 'open') this.#failure ??= failureOf(reason);
+    if (this.#state !== 'closed') this.#end();
+    if (isGone) this.#host.onGone(this);
+  }
+
+  #closeFailed(failure: ConnectionFailure, message: string, shown: unknown, allowReconnect: boolean): void {
+    if (this.#protocol === undefined || this.#state !== 'open') return;
+    this.#failure = new ConnectionError(failure, message, shown);
+    const error = closedWithError(shown, this.detailedErrors);
+    this.#beginClosing(this.#protocol.writeClose({ error, allowReconnect }));
+  }
+
+  #beginClosing(lastRecord: EncodedRecord): void {
+    if (this.#add(lastRecord, false) === 0) return;
+    this.#leave('closing');
+    // The peer's goodbye must be seen, however little else is wanted of it.
+    this.#transport.resume();
+  }
+
+  #cut(failure: ConnectionFailure, message: string): void {
+    if (this.#state === 'closed') return;
+    this.#failure ??= new ConnectionError(failure, message);
+    this.#end();
+    this.#transport.destroy();
+  }
+
+  #end(): void {
+    this.#outbound.clear();
+    this.#leave('closed');
+  }
+
+  #leave(state: 'closing' | 'closed'): void {
+    this.#state = state;
+    this.#phaseSinceMs = this.#host.nowMs();
+    this.#reader.clear();
+    this.#dispatcher?.end();
+    this.#receipts?.end();
+    this.#disconnect();
+  }
+
+  /** Tells the hub, once. */
+  #disconnect(): void {
+    if (this.#dispatcher === undefined || this.#isConnecting) return;
+    this.#dispatcher = undefined;
+    try {
+      const result = this.#host.hub.onDisconnected?.(this, this.#failure);
+      if (isPromise(result)) result.then(undefined, (error: unknown) => this.report(error, 'onDisconnected'));
+    } catch (error) {
+      this.report(error, 'onDisconnected');
+    }
+  }
+
+  /** Looks at every deadline. */
+  sweep(nowMs: number): void {
+    const { options } = this.#host.hub;
+    if (this.#liveness.isStalled(nowMs, options, this.#transport)) {
+      this.#cut('send-timeout', `The client took nothing for ${options.sendTimeoutMs} ms`);
+      return;
+    }
+    const phaseMs = nowMs - this.#phaseSinceMs;
+    if (this.#state === 'open') this.#sweepOpen(nowMs);
+    else if (this.#state === 'handshake') {
+      if (phaseMs >= options.handshakeTimeoutMs) this.#beginClosing(handshakeError(HANDSHAKE_CANCELED));
+    } else if (phaseMs >= options.closeTimeoutMs) this.destroy();
+  }
+
+  #sweepOpen(nowMs: number): void {
+    const { options } = this.#host.hub;
+    // The ping goes first, so that a client sees it even when its own silence ends the connection now (transcript 64).
+    // One that has not taken what it has is not sent more.
+    if (this.#liveness.isPingDue(nowMs, options) && this.#protocol !== undefined && this.#transport.isWritable) {
+      this.#add(this.#protocol.ping, true);
+    }
+    if (this.#liveness.isSilent(nowMs, options, this.#reader.isPaused)) {
+      this.#closeFailed('client-timeout', `The client sent nothing for ${options.clientTimeoutMs} ms`, undefined, true);
+      return;
+    }
+    const probedAtMs = this.#receipts?.unansweredSinceMs;
+    if (probedAtMs !== undefined && nowMs - probedAtMs >= options.receiptTimeoutMs) {
+      this.#cut('receipt-timeout', `A probe was not answered for ${options.receiptTimeoutMs} ms`);
+    }
+  }
+}
+
+function failureOf(reason: TransportEnd): ConnectionError | undefined {
+  switch (reason) {
+    case 'orderly':
+      return undefined;
+    case 'lost':
+      return new ConnectionError('connection-lost', 'The connection ended without a closing handshake');
+    case 'violation':
+      return new ConnectionError('protocol-violation', 'The client broke the rules of the transport');
+  }
+}

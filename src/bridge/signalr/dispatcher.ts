@@ -1,0 +1,204 @@
+/**
+ * What a connection's messages do: the message switch, and the queue of calls.
+ *
+ * Invariants: calls of one connection run one at a time in the order of their arrival, the first not before `release`;
+ * a call that fails gets an answer and disturbs nothing else; a call without invocation id never gets one. A handler that
+ * returns no promise is answered in the same turn, without a promise of ours.
+ */
+import { invocationFailed, METHOD_MISSING, methodThrew, notStreaming, streamCountDiffers } from './errors.ts';
+import type { HubConnection, InvocationContext } from './hub.ts';
+import { isPromise } from './is-promise.ts';
+import { type InboundMessage, type InvocationMessage, messageType } from './messages.ts';
+
+/** What the dispatcher needs of its connection. */
+export interface DispatchTarget<User> extends HubConnection<User> {
+  /** Queues the answer to a call; answers its mark, 0 when the connection is not open. */
+  complete(invocationId: string, result: unknown): number;
+  fail(invocationId: string, error: string): number;
+  /** Calls `callback` when the record with this mark is known to have arrived. */
+  whenReceived(mark: number, callback: () => void): void;
+  /** The client has sent a Ping. */
+  onPing(): void;
+  /** The client has sent a Close. */
+  onClose(): void;
+  /** Calls no longer fill the queue, or none is left. */
+  onCallsDone(): void;
+  /** An error of the hub's own code. */
+  report(error: unknown, method: string): void;
+  readonly detailedErrors: boolean;
+}
+
+export class Dispatcher<User> {
+  readonly #target: DispatchTarget<User>;
+  readonly #maximumWaiting: number;
+  #waiting: InvocationMessage[] | undefined;
+  /** A call runs, or the connection is not ready for calls. */
+  #isBusy = true;
+  #isEnded = false;
+
+  /** Calls wait until `release`. */
+  constructor(target: DispatchTarget<User>, maximumWaiting: number) {
+    this.#target = target;
+    this.#maximumWaiting = maximumWaiting;
+  }
+
+  /** Whether no more calls should be read for now. */
+  get isFull(): boolean {
+    return this.#waiting !== undefined && this.#waiting.length >= this.#maximumWaiting;
+  }
+
+  /** Whether no call runs or waits. */
+  get isIdle(): boolean {
+    return !this.#isBusy;
+  }
+
+  dispatch(message: InboundMessage): void {
+    switch (message.type) {
+      case messageType.invocation:
+      case messageType.streamInvocation:
+        if (!this.#isBusy) this.#run(message);
+        else if (this.#waiting === undefined) this.#waiting = [message];
+        else this.#waiting.push(message);
+        return;
+      case messageType.ping:
+        this.#target.onPing();
+        return;
+      case messageType.close:
+        this.#target.onClose();
+        return;
+      case messageType.streamItem:
+      case messageType.completion:
+      case messageType.cancelInvocation:
+      case messageType.ack:
+      case messageType.sequence:
+      case 'ignored':
+        // They answer or steer something that does not exist here: legal, and without effect.
+        return;
+    }
+  }
+
+  /** Lets the calls begin. */
+  release(): void {
+    this.#isBusy = false;
+    this.#next();
+  }
+
+  /** The connection has ended: calls that wait are dropped, one that runs gets no answer. */
+  end(): void {
+    this.#isEnded = true;
+    this.#waiting = undefined;
+  }
+
+  #run(message: InvocationMessage): void {
+    const { method, invocationId } = message;
+    const refusal = refusalOf(message, this.#target.detailedErrors);
+    if (refusal !== undefined || method === undefined) {
+      if (invocationId !== undefined) this.#target.fail(invocationId, refusal ?? '');
+      return;
+    }
+    const context = new CallContext(this.#target, invocationId, method.name);
+    let result: unknown;
+    try {
+      const invoke = method.invoke as (context: InvocationContext<User>, ...args: readonly unknown[]) => unknown;
+      result = invoke(context, ...message.args);
+    } catch (error) {
+      context.fail(error);
+      return;
+    }
+    if (!isPromise(result)) {
+      context.complete(result);
+      return;
+    }
+    this.#isBusy = true;
+    result.then(
+      (value) => {
+        context.complete(value);
+        this.#done();
+      },
+      (error: unknown) => {
+        context.fail(error);
+        this.#done();
+      },
+    );
+  }
+
+  #done(): void {
+    this.#isBusy = false;
+    this.#next();
+  }
+
+  #next(): void {
+    // Calls that are answered at once are many turns of this loop, not a recursion.
+    while (!this.#isBusy && this.#waiting !== undefined) {
+      const message = this.#waiting.shift();
+      if (message === undefined) this.#waiting = undefined;
+      else this.#run(message);
+    }
+    if (!this.#isEnded && !this.isFull) this.#target.onCallsDone();
+  }
+}
+
+class CallContext<User> implements InvocationContext<User> {
+  readonly connection: DispatchTarget<User>;
+  readonly #invocationId: string | undefined;
+  readonly #method: string;
+  #answered: (() => void)[] | undefined;
+
+  constructor(connection: DispatchTarget<User>, invocationId: string | undefined, method: string) {
+    this.connection = connection;
+    this.#invocationId = invocationId;
+    this.#method = method;
+  }
+
+  get connectionId(): string {
+    return this.connection.id;
+  }
+
+  get user(): User {
+    return this.connection.user;
+  }
+
+  get userId(): string | undefined {
+    return this.connection.userId;
+  }
+
+  onAnswered(callback: () => void): void {
+    if (this.#invocationId === undefined) return;
+    this.#answered ??= [];
+    this.#answered.push(callback);
+  }
+
+  complete(result: unknown): void {
+    if (this.#invocationId === undefined) return;
+    try {
+      this.#onAnswer(this.connection.complete(this.#invocationId, result));
+    } catch (error) {
+      // The result cannot be serialised. The reference closes the connection; failing the call is kinder.
+      this.fail(error);
+    }
+  }
+
+  fail(error: unknown): void {
+    this.connection.report(error, this.#method);
+    if (this.#invocationId === undefined) return;
+    const text = methodThrew(this.#method, error, this.connection.detailedErrors);
+    this.#onAnswer(this.connection.fail(this.#invocationId, text));
+  }
+
+  #onAnswer(mark: number): void {
+    if (mark === 0 || this.#answered === undefined) return;
+    for (const callback of this.#answered) this.connection.whenReceived(mark, callback);
+  }
+}
+
+/** Why the call does not reach its method, if so. */
+function refusalOf(message: InvocationMessage, detailed: boolean): string | undefined {
+  const { method, bindingFailure } = message;
+  if (method === undefined) return invocationFailed(message.target, METHOD_MISSING);
+  if (bindingFailure !== undefined) {
+    return invocationFailed(method.name, detailed ? `InvalidDataException: ${bindingFailure}` : undefined);
+  }
+  if (message.type === messageType.streamInvocation) return notStreaming(method.name);
+  if (message.streamCount !== 0) return streamCountDiffers(method.name, message.streamCount, 0);
+  return undefined;
+}

@@ -1,0 +1,116 @@
+/**
+ * How a hub is defined. A hub is a table of methods that clients call and a few events of its connections; the server it
+ * is mounted on (server.ts) does the rest.
+ *
+ * ```ts
+ * const echoHub = hub<MyUser>({
+ *   methods: {
+ *     Echo: method([param.string], (_context, text) => text),
+ *     History: method([param.string, param.optional(param.int, 50)], (context, id, take) => load(context.user, id, take)),
+ *   },
+ *   onConnected: (connection) => { connection.send('Welcome', [connection.id]); },
+ * });
+ * ```
+ */
+import type { ConnectionError } from './errors.ts';
+import type { CloseContent } from './messages.ts';
+import { MethodTable } from './method-table.ts';
+import { type HubOptions, hubOptions } from './options.ts';
+import type { ArgumentsOf, Parameter } from './parameters.ts';
+import type { SharedInvocation } from './shared-invocation.ts';
+
+export interface SendOptions {
+  /** Ask for evidence that this record reaches the client's process; `onReceived` tells it. Default false. */
+  readonly receipt?: boolean;
+}
+
+/** One client's connection, as a hub sees it. */
+export interface HubConnection<User> {
+  /** Public id: 22 characters of base64url. It opens nothing. */
+  readonly id: string;
+  /** What `authenticate` gave; one object per connection. */
+  readonly user: User;
+  /** undefined: the token was good but named no user. */
+  readonly userId: string | undefined;
+  readonly remoteAddress: string;
+  /** Whether the handshake is done and the connection has not begun to close. */
+  readonly isOpen: boolean;
+  /**
+   * Calls the client's handlers of `target`. The record is queued and leaves with all others of this turn of the event loop.
+   * Answers its mark: its place in what this connection was ever sent, 1, 2, 3…; 0 when the connection is not open.
+   * Never waits and never throws for the connection's sake. Throws TypeError when an argument cannot be serialised.
+   */
+  send(target: string, args: readonly unknown[], options?: SendOptions): number;
+  /** As `send`, for an invocation made once for many receivers with `sharedInvocation`. */
+  sendShared(invocation: SharedInvocation, options?: SendOptions): number;
+  /**
+   * Ends the connection: Close record, closing handshake, end. What is queued still goes out before it, calls that still
+   * run get no answer. Without `allowReconnect` the stock clients do not come back. Idempotent.
+   */
+  close(content?: CloseContent): void;
+}
+
+/** Given to each call of a method. */
+export interface InvocationContext<User> {
+  readonly connection: HubConnection<User>;
+  readonly connectionId: string;
+  readonly user: User;
+  readonly userId: string | undefined;
+  /**
+   * Calls `callback` once when there is proof that the answer to this call has reached the client's process, and never
+   * otherwise: not when the client wanted no answer, nor when the connection ends first (`onDisconnected` tells that).
+   */
+  onAnswered(callback: () => void): void;
+}
+
+/** A method with its parameter types; make it with `method`. */
+export interface HubMethod<User> {
+  readonly parameters: readonly Parameter[];
+  readonly invoke: (context: InvocationContext<User>, ...args: never[]) => unknown;
+}
+
+/**
+ * Declares a method. `handler` gets arguments that fit `parameters`; what it returns, or its promise gives, is the answer
+ * (undefined is sent as null). A `HubException` it throws is shown to the client, any other error is not.
+ */
+export function method<User, const Parameters extends readonly Parameter[]>(
+  parameters: Parameters,
+  handler: (context: InvocationContext<User>, ...args: ArgumentsOf<Parameters>) => unknown,
+): HubMethod<User> {
+  return { parameters, invoke: handler as HubMethod<User>['invoke'] };
+}
+
+export interface HubDefinition<User> {
+  /** By the name that clients call, in any letter case, and that error texts quote. */
+  readonly methods: Readonly<Record<string, HubMethod<User>>>;
+  /**
+   * After the handshake and before the first call. While its promise is pending, calls wait. An error closes the
+   * connection, without leave to reconnect; `onDisconnected` still runs.
+   */
+  readonly onConnected?: (connection: HubConnection<User>) => unknown;
+  /** Exactly once for each connection whose handshake was good, after `onConnected` has settled. `error` is undefined after an end in good order. */
+  readonly onDisconnected?: (connection: HubConnection<User>, error: ConnectionError | undefined) => unknown;
+  /** Everything sent to the connection up to `mark` has reached the client's process. Marks only grow. */
+  readonly onReceived?: (connection: HubConnection<User>, mark: number) => void;
+  readonly options?: Partial<HubOptions>;
+}
+
+/** A checked definition, ready to be mounted. */
+export interface Hub<User> {
+  readonly table: MethodTable;
+  readonly options: HubOptions;
+  readonly onConnected: HubDefinition<User>['onConnected'] | undefined;
+  readonly onDisconnected: HubDefinition<User>['onDisconnected'] | undefined;
+  readonly onReceived: HubDefinition<User>['onReceived'] | undefined;
+}
+
+/** Checks a definition. Throws TypeError for bad method tables and RangeError for bad options. */
+export function hub<User>(definition: HubDefinition<User>): Hub<User> {
+  return {
+    table: new MethodTable(definition.methods),
+    options: hubOptions(definition.options),
+    onConnected: definition.onConnected,
+    onDisconnected: definition.onDisconnected,
+    onReceived: definition.onReceived,
+  };
+}

@@ -1,0 +1,49 @@
+/**
+ * The methods of a hub by name, without regard to letter case: the reference's table is case-insensitive although the
+ * protocol's prose says otherwise. Error texts quote the declared spelling, so an entry keeps it.
+ *
+ * A Map, never an object: `constructor` or `__proto__` are unknown methods like any other.
+ */
+import { type Parameter, requiredCount } from './parameters.ts';
+
+/** A method as the dispatcher and the codecs see it. */
+export interface MethodEntry {
+  /** As declared. */
+  readonly name: string;
+  readonly parameters: readonly Parameter[];
+  /** Arguments before the first optional one. */
+  readonly requiredCount: number;
+  /** `context` is the dispatcher's; the hub's own types are checked where the hub is defined. */
+  readonly invoke: (context: never, ...args: never[]) => unknown;
+}
+
+interface Declared {
+  readonly parameters: readonly Parameter[];
+  readonly invoke: (context: never, ...args: never[]) => unknown;
+}
+
+export class MethodTable {
+  readonly #exact = new Map<string, MethodEntry>();
+  readonly #folded = new Map<string, MethodEntry>();
+
+  /** Throws TypeError when two names differ only in letter case. */
+  constructor(methods: Readonly<Record<string, Declared>>) {
+    for (const [name, declared] of Object.entries(methods)) {
+      const folded = name.toLowerCase();
+      if (this.#folded.has(folded)) throw new TypeError(`Two hub methods are named '${name}' but for letter case`);
+      const entry: MethodEntry = {
+        name,
+        parameters: declared.parameters,
+        requiredCount: requiredCount(declared.parameters),
+        invoke: declared.invoke,
+      };
+      this.#exact.set(name, entry);
+      this.#folded.set(folded, entry);
+    }
+  }
+
+  /** The method a client calls `target`, or undefined. */
+  find(target: string): MethodEntry | undefined {
+    return this.#exact.get(target) ?? this.#folded.get(target.toLowerCase());
+  }
+}

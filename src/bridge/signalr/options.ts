@@ -1,0 +1,93 @@
+/**
+ * Limits and times of a hub, their defaults, and the check that refuses senseless ones at start.
+ * Defaults are the reference's where it has one.
+ */
+
+/** Limits and times. Milliseconds and bytes as the names say. */
+export interface HubOptions {
+  /** A Ping goes to every client this often, whatever else is sent. Default 15,000 (half the stock client's patience). */
+  readonly keepAliveIntervalMs: number;
+  /**
+   * A client that has sent a hub Ping is closed when nothing comes from it for this long. Default 30,000. One that never
+   * pings is never timed out; WebSocket pings do not count.
+   */
+  readonly clientTimeoutMs: number;
+  /** The handshake, and before it the authentication, must be done in this time. Default 15,000. */
+  readonly handshakeTimeoutMs: number;
+  /** Largest record a client may send, its separator included. Default 32,768, at least 256. */
+  readonly maximumReceiveMessageBytes: number;
+  /** Largest WebSocket message (it may hold many records). Larger ones end the connection with 1009. Default 1 MiB. */
+  readonly maximumFrameBytes: number;
+  /** How long to wait for the client's part of the closing handshake before the socket is cut. Default 5,000. */
+  readonly closeTimeoutMs: number;
+  /** A client that takes nothing of what is written to it for this long is cut. Default 10,000. */
+  readonly sendTimeoutMs: number;
+  /**
+   * How much may wait in memory for one client, in characters of encoded records. Default 1 MiB. At the bound the client is
+   * cut as a slow consumer.
+   */
+  readonly maximumOutboundBytes: number;
+  /** Calls of one client that may wait for their turn. When as many wait, nothing more is read from it. Default 100. */
+  readonly maximumWaitingInvocations: number;
+  /** Whether clients see the messages of all errors. For development: messages may hold secrets. Default false. */
+  readonly enableDetailedErrors: boolean;
+  /** From a record that wants a receipt to the probe that asks for it. Default 20. */
+  readonly receiptProbeDelayMs: number;
+  /** Shortest time between two probes of one connection. Default 1,000. */
+  readonly receiptProbeIntervalMs: number;
+  /** A probe unanswered for this long shows a half-open connection, which is cut. Default 30,000. */
+  readonly receiptTimeoutMs: number;
+  /** A negotiated id nobody connects with is forgotten after this time. Default 15,000. */
+  readonly unusedNegotiationTimeoutMs: number;
+  /** Negotiated ids that may be waiting at once; more are refused with 503. Default 10,000. */
+  readonly maximumUnusedNegotiations: number;
+}
+
+export const defaultHubOptions: HubOptions = {
+  keepAliveIntervalMs: 15_000,
+  clientTimeoutMs: 30_000,
+  handshakeTimeoutMs: 15_000,
+  maximumReceiveMessageBytes: 32_768,
+  maximumFrameBytes: 1_048_576,
+  closeTimeoutMs: 5_000,
+  sendTimeoutMs: 10_000,
+  maximumOutboundBytes: 1_048_576,
+  maximumWaitingInvocations: 100,
+  enableDetailedErrors: false,
+  receiptProbeDelayMs: 20,
+  receiptProbeIntervalMs: 1_000,
+  receiptTimeoutMs: 30_000,
+  unusedNegotiationTimeoutMs: 15_000,
+  maximumUnusedNegotiations: 10_000,
+};
+
+/** The options with defaults filled in, frozen. Throws RangeError naming every value that makes no sense. */
+export function hubOptions(given: Partial<HubOptions> = {}): HubOptions {
+  const options: HubOptions = Object.freeze({ ...defaultHubOptions, ...given });
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(options)) {
+    if (typeof value === 'number' && !(Number.isSafeInteger(value) && value > 0)) {
+      problems.push(`${name} must be a positive whole number, not ${value}`);
+    }
+  }
+  if (options.maximumReceiveMessageBytes < 256) problems.push('maximumReceiveMessageBytes must be at least 256');
+  if (options.maximumFrameBytes < options.maximumReceiveMessageBytes) {
+    problems.push('maximumFrameBytes must not be below maximumReceiveMessageBytes');
+  }
+  if (problems.length > 0) throw new RangeError(problems.join('; '));
+  return options;
+}
+
+/** How often the shared timer looks at the connections: once a second, or often enough for the shortest time configured. */
+export function sweepIntervalMs(options: HubOptions): number {
+  const shortest = Math.min(
+    options.keepAliveIntervalMs,
+    options.clientTimeoutMs,
+    options.handshakeTimeoutMs,
+    options.closeTimeoutMs,
+    options.sendTimeoutMs,
+    options.receiptTimeoutMs,
+    options.unusedNegotiationTimeoutMs,
+  );
+  return Math.max(10, Math.min(1_000, Math.floor(shortest / 4)));
+}

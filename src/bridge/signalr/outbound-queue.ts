@@ -1,0 +1,131 @@
+/**
+ * What waits to be sent to one connection. Records get marks 1, 2, 3… in the order they are added, and leave in that order.
+ *
+ * Bounded: what would pass the bound is refused, and the owner then gives up the connection. A burst within one turn of the
+ * event loop is no slow client, so the queue tries to write before it refuses. Once the transport has to buffer, records wait
+ * here, as strings that many queues may share, and `clear` frees them at once.
+ */
+import { Batch, type Flushable, type OutboundFlusher } from './outbound.ts';
+import type { EncodedRecord } from './protocol.ts';
+import type { Transport } from './transport.ts';
+
+/** Most characters handed to a transport in one write, so that the progress of a slow peer can be seen. */
+const WRITE_CHARACTERS = 65_536;
+
+export class OutboundQueue implements Flushable {
+  readonly #transport: Transport;
+  readonly #flusher: OutboundFlusher;
+  readonly #maximumCharacters: number;
+  readonly #onFlushed: { onFlushed(): void };
+  #records: EncodedRecord[] | undefined;
+  #characters = 0;
+  #isShared = true;
+  #isDirty = false;
+  #addedMark = 0;
+  #writtenMark = 0;
+
+  constructor(
+    transport: Transport,
+    flusher: OutboundFlusher,
+    maximumCharacters: number,
+    onFlushed: { onFlushed(): void },
+  ) {
+    this.#transport = transport;
+    this.#flusher = flusher;
+    this.#maximumCharacters = maximumCharacters;
+    this.#onFlushed = onFlushed;
+  }
+
+  get isEmpty(): boolean {
+    return this.#records === undefined;
+  }
+
+  /** Whether so much waits that the connection should not be given more to answer. */
+  get isHalfFull(): boolean {
+    return this.#characters * 2 > this.#maximumCharacters;
+  }
+
+  /** Mark of the last record handed to the transport. */
+  get writtenMark(): number {
+    return this.#writtenMark;
+  }
+
+  /** Answers the record's mark, or 0 when the bound is reached. `isShared`: other queues hold the same string. */
+  add(record: EncodedRecord, isShared: boolean): number {
+    if (this.#characters + record.length > this.#maximumCharacters && !this.#makeRoom(record.length)) return 0;
+    if (this.#records === undefined) {
+      this.#records = [record];
+      this.#isShared = isShared;
+    } else {
+      this.#records.push(record);
+      this.#isShared &&= isShared;
+    }
+    this.#characters += record.length;
+    this.#addedMark += 1;
+    this.#markDirty();
+    return this.#addedMark;
+  }
+
+  /** The transport can take more. */
+  onWritable(): void {
+    if (this.#records !== undefined) this.#markDirty();
+  }
+
+  /** Drops what waits. */
+  clear(): void {
+    this.#records = undefined;
+    this.#characters = 0;
+  }
+
+  flush(previous: Batch | undefined): Batch | undefined {
+    this.#isDirty = false;
+    let shareable = previous;
+    while (this.#records !== undefined && this.#transport.isWritable) shareable = this.#write(shareable);
+    if (this.#records === undefined) this.#onFlushed.onFlushed();
+    return shareable;
+  }
+
+  #markDirty(): void {
+    if (this.#isDirty) return;
+    this.#isDirty = true;
+    this.#flusher.add(this);
+  }
+
+  #makeRoom(characters: number): boolean {
+    while (this.#records !== undefined && this.#transport.isWritable) this.#write(undefined);
+    // On an empty queue even a record above the bound passes: the bound is for what a client leaves lying.
+    return this.#records === undefined || this.#characters + characters <= this.#maximumCharacters;
+  }
+
+  /** Writes a part of what waits; answers the batch that the next queue may share. */
+  #write(previous: Batch | undefined): Batch | undefined {
+    const records = this.#take();
+    this.#writtenMark += records.length;
+    if (!this.#isShared) {
+      this.#transport.write(new Batch(records));
+      return previous;
+    }
+    const batch = previous?.holds(records) === true ? previous : new Batch(records);
+    this.#transport.write(batch);
+    return batch;
+  }
+
+  #take(): readonly EncodedRecord[] {
+    const records = this.#records ?? [];
+    if (this.#characters <= WRITE_CHARACTERS) {
+      this.clear();
+      return records;
+    }
+    let count = 0;
+    let characters = 0;
+    for (const record of records) {
+      if (count > 0 && characters + record.length > WRITE_CHARACTERS) break;
+      count += 1;
+      characters += record.length;
+    }
+    this.#characters -= characters;
+    const part = records.splice(0, count);
+    if (records.length === 0) this.#records = undefined;
+    return part;
+  }
+}
