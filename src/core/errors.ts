@@ -24,6 +24,7 @@ export type ChatErrorReason =
   | 'TOKEN_MISSING'
   | 'TOKEN_INVALID'
   | 'TOKEN_EXPIRED'
+  | 'KEYS_UNAVAILABLE'
   | 'USER_MISSING'
   | 'ACCESS_DENIED'
   | 'NOT_MESSAGE_SENDER'
