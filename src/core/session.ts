@@ -8,7 +8,7 @@
 import type { Clock, Timer } from '../time/clock.ts';
 import type { ChatEvent, StreamEvent, StreamPosition, TransientEvent } from './events.ts';
 import type { CursorKind } from './message.ts';
-import type { Broker, MessageStore, ReplayCursor, StreamEntry } from './ports.ts';
+import type { Broker, History, MessageStore, ReplayCursor, StreamEntry } from './ports.ts';
 
 /** Why the core ends a session. Every reason allows the client to come back. */
 export type EndReason = 'slowConsumer' | 'tokenExpired' | 'revoked' | 'shuttingDown';
@@ -19,7 +19,10 @@ export interface SessionSink {
   ready(position: StreamPosition, recovered: boolean): void;
   /** `position` is absent for transient events and for messages replayed from the store. */
   event(event: ChatEvent, position: StreamPosition | undefined, replayed: boolean): void;
-  /** Everything replayed was handed over; the session stands here. */
+  /**
+   * The store brought the client up to date and the session stands here. Not called if `ready` already said so.
+   * While live it means that the stream lost its continuity: events other than messages may be missing before it.
+   */
   caughtUp(position: StreamPosition): void;
   /** Resolves when the sink has handed on enough of what it holds to take another page; rejects when it is closed. */
   drained(): Promise<void>;
@@ -66,6 +69,10 @@ export class Session {
   #announced = false;
   #doubted = false;
   #buffer: StreamEntry[] = [];
+  /** How many of the buffered entries had come before the latest answer of the broker was asked for. */
+  #covered = 0;
+  /** True if the history may not be asked: an entry of another epoch came, only the store can tell. */
+  #unproven = false;
   /** Ids that the store replayed and the stream may bring again; undefined when there are none. */
   #replayed: Set<string> | undefined;
   #replayedUntilMs = 0;
@@ -86,6 +93,7 @@ export class Session {
 
   /** Begins to recover. The subscription to the user's stream must be live, so that nothing falls in between. */
   start(): void {
+    if (this.#state === 'closed') return;
     void this.#recover(FIRST_RETRY_MS);
   }
 
@@ -96,9 +104,13 @@ export class Session {
     else if (!this.#pass(entry)) this.#heal(entry);
   }
 
-  /** An event that is not kept. While recovering it is dropped: it would overtake. */
+  /**
+   * An event that is not kept. Before `ready` it is dropped: what the client asks for afterwards includes it. Presence
+   * is handed on while recovering too, since nobody would repeat it; it has no order to keep with messages.
+   */
   onTransient(event: TransientEvent): void {
-    if (this.#state === 'live') this.sink.event(event, undefined, false);
+    const heard = this.#state === 'live' || (this.#announced && event.type === 'presenceChanged');
+    if (heard && this.#state !== 'closed') this.sink.event(event, undefined, false);
   }
 
   /** The stream may have lost something: read again from the last position. */
@@ -147,25 +159,29 @@ export class Session {
   async #recover(retryMs: number): Promise<void> {
     try {
       this.#doubted = false;
-      if (!(await this.#recoverFromHistory())) await this.#recoverFromStore();
-      this.#goLive();
+      const fromHistory = !this.#unproven && (await this.#recoverFromHistory());
+      if (!fromHistory) await this.#recoverFromStore();
+      this.#goLive(fromHistory, retryMs);
     } catch (error) {
       if (this.#state === 'closed') return;
       this.#deps.onError(error);
       this.#announce(NOWHERE, false);
-      this.#retry = this.#deps.clock.schedule(retryMs, () => void this.#recover(Math.min(retryMs * 2, MAX_RETRY_MS)));
+      this.#recoverIn(retryMs);
     }
   }
 
   /** @returns false if the history does not prove that nothing is missing. */
   async #recoverFromHistory(): Promise<boolean> {
     if (this.#position.epoch === '') return false;
+    this.#covered = this.#buffer.length;
     const history = await this.#deps.broker.readSince(this.userId, this.#position, HISTORY_LIMIT);
-    if (!history.complete || this.#state === 'closed') return this.#state === 'closed';
+    if (this.#isClosed()) return true;
+    if (!provesAll(history, this.#position)) return false;
     this.#announce(this.#position, true);
     let sent = 0;
     for (const entry of history.entries) {
-      if (!this.#pass(entry, true)) return false;
+      if (this.#isClosed()) return true;
+      this.#pass(entry, true);
       sent += 1;
       if (sent % PAGE === 0) await this.#room();
     }
@@ -174,10 +190,11 @@ export class Session {
 
   /** Brings the client up to date from the store: everything pending, in order, before the first live event. */
   async #recoverFromStore(): Promise<void> {
+    this.#covered = this.#buffer.length;
     const top = await this.#deps.broker.top(this.userId);
     const replayed = new Set<string>();
     const recentMs = this.#deps.clock.now() - OVERLAP_MS;
-    let any = false;
+    let told = false;
     let after: ReplayCursor | undefined;
     for (;;) {
       const page = await this.#deps.store.listPending(this.userId, {
@@ -186,9 +203,10 @@ export class Session {
         ...(after !== undefined && { after }),
       });
       if (this.#isClosed()) return;
-      this.#announce(page.length === 0 ? top : NOWHERE, false);
+      if (!this.#announced && page.length === 0) told = true;
+      this.#announce(told ? top : NOWHERE, false);
       for (const message of page) {
-        any = true;
+        if (this.#isClosed()) return;
         if (message.sentAtMs >= recentMs) replayed.add(message.id);
         this.sink.event({ type: 'messageSent', message }, undefined, true);
       }
@@ -197,24 +215,39 @@ export class Session {
       after = { sentAtMs: last.sentAtMs, senderId: last.senderId, seq: last.seq };
       await this.#room();
     }
+    if (this.#isClosed()) return;
     this.#position = top;
+    this.#unproven = false;
     this.#replayed = replayed.size > 0 ? replayed : undefined;
     this.#replayedUntilMs = this.#deps.clock.now() + OVERLAP_MS;
-    if (any) this.sink.caughtUp(top);
+    if (!told) this.sink.caughtUp(top);
   }
 
-  #goLive(): void {
-    if (this.#state === 'closed') return;
+  #goLive(fromHistory: boolean, retryMs: number): void {
     const held = this.#buffer;
     this.#buffer = [];
     for (const [index, entry] of held.entries()) {
+      if (this.#isClosed()) return;
       if (this.#pass(entry)) continue;
+      const covered = index < this.#covered;
+      const foreign = entry.position.epoch !== this.#position.epoch;
+      // It had come before the broker named the present epoch and the store was read: its stream has ended, its message
+      // was in the store.
+      if (covered && foreign && !fromHistory) continue;
       this.#buffer = held.slice(index);
-      void this.#recover(FIRST_RETRY_MS);
+      this.#unproven = foreign;
+      // A history that does not reach an entry that had come before is one that lags: no hot loop.
+      if (covered && !foreign) this.#recoverIn(retryMs);
+      else void this.#recover(FIRST_RETRY_MS);
       return;
     }
+    if (this.#isClosed()) return;
     if (this.#doubted) void this.#recover(FIRST_RETRY_MS);
     else this.#state = 'live';
+  }
+
+  #recoverIn(retryMs: number): void {
+    this.#retry = this.#deps.clock.schedule(retryMs, () => void this.#recover(Math.min(retryMs * 2, MAX_RETRY_MS)));
   }
 
   #announce(position: StreamPosition, recovered: boolean): void {
@@ -238,4 +271,16 @@ export class Session {
   #isClosed(): boolean {
     return this.#state === 'closed';
   }
+}
+
+/** Whether nothing can be missing between `position` and the top. A broker promises it; `recovered` rests on it. */
+function provesAll({ complete, entries, top }: History, position: StreamPosition): boolean {
+  return (
+    complete &&
+    top.epoch === position.epoch &&
+    top.offset === position.offset + entries.length &&
+    entries.every(({ position: { epoch, offset } }, index) => {
+      return epoch === position.epoch && offset === position.offset + index + 1;
+    })
+  );
 }
