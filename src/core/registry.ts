@@ -122,17 +122,23 @@ export class Registry {
     };
     const entry: UserEntry = { members, subscribed: this.#deps.broker.subscribe(userId, listener) };
     this.#users.set(userId, entry);
+    // Sessions that wait for this subscription are ended; whoever comes next must get a new one.
+    entry.subscribed.catch(() => this.#forget(userId, entry));
     return entry;
   }
 
   #leave(userId: string, entry: UserEntry, member: Member): void {
     entry.members.delete(member);
     if (entry.members.size > 0) return;
-    if (this.#users.get(userId) === entry) this.#users.delete(userId);
+    this.#forget(userId, entry);
     entry.subscribed.then(
       (unsubscribe) => unsubscribe(),
       () => undefined,
     );
+  }
+
+  #forget(userId: string, entry: UserEntry): void {
+    if (this.#users.get(userId) === entry) this.#users.delete(userId);
   }
 
   #broadcast(event: TransientEvent, audience: readonly string[] | undefined): void {
