@@ -56,6 +56,9 @@ export class Reader {
     const userId = this.#deps.policy.authorize(identity, 'readMessages', request.userId);
     const otherId = checkId(request.otherUserId, 'other_user_id');
     const limit = this.#pageSize(request.pageSize);
+    checkCount(request.beforeSeq, 'before_seq');
+    checkCount(request.afterSeq, 'after_seq');
+    checkCount(request.skip, 'skip');
     const forward = request.afterSeq !== undefined;
     const range: MessageRange = forward
       ? { afterSeq: request.afterSeq ?? 0, limit: limit + 1 }
@@ -71,7 +74,7 @@ export class Reader {
     return { messages, hasMore };
   }
 
-  /** The message with this id, if the caller has a part in it. */
+  /** The conversation of a user with another person. @throws ChatError `notFound` if they never wrote each other. */
   async findConversation(
     identity: Identity,
     request: { userId?: string; otherUserId: string },
@@ -125,6 +128,7 @@ export class Reader {
     request: { pageSize?: number; pageToken?: string },
   ): Promise<{ userIds: readonly string[]; nextPageToken?: string }> {
     this.#deps.policy.authorize(identity, 'readPresence');
+    checkCount(request.pageSize, 'page_size');
     const limit = request.pageSize ? Math.min(request.pageSize, MAX_ONLINE_PAGE) : 200;
     const after = request.pageToken ? checkId(request.pageToken, 'page_token') : undefined;
     const found = await this.#deps.presence.listOnline({ limit: limit + 1, ...(after !== undefined && { after }) });
@@ -164,8 +168,13 @@ export class Reader {
   }
 
   #pageSize(asked: number | undefined): number {
-    if (asked === undefined || asked === 0) return Math.min(DEFAULT_PAGE_SIZE, this.#deps.limits.pageSizeMax);
-    if (!Number.isInteger(asked) || asked < 0) throw invalidField('page_size', 'must be a positive integer');
-    return Math.min(asked, this.#deps.limits.pageSizeMax);
+    checkCount(asked, 'page_size');
+    return Math.min(asked || DEFAULT_PAGE_SIZE, this.#deps.limits.pageSizeMax);
+  }
+}
+
+function checkCount(value: number | undefined, field: string): void {
+  if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) {
+    throw invalidField(field, 'must be a whole number from 0');
   }
 }
