@@ -162,7 +162,7 @@ export class Chat {
       const upToSeq = outcome.current[status];
       if (outcome.current[status] > outcome.previous[status]) moved = true;
       this.#announceStatus(status, readerId, target.otherId, outcome, atMs);
-      if (outcome.more) continue;
+      if (outcome.more && upToSeq > outcome.previous[status]) continue;
       if (whole && status === 'read' && moved) {
         const event: ConversationRead = { type: 'conversationRead', readerId, senderId: target.otherId, upToSeq, atMs };
         this.#deps.publisher.publish(event, target.otherId, readerId);
