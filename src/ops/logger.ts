@@ -44,7 +44,8 @@ function describe(error: unknown, depth = 0): { error?: Record<string, unknown> 
   return {
     error: {
       name: error.name,
-      message: error.message,
+      // A SyntaxError of JSON.parse quotes what it could not parse, which a user wrote.
+      message: error instanceof SyntaxError ? 'not told' : error.message,
       ...(code !== undefined && { code }),
       stack: error.stack?.split('\n').slice(1).join('\n'),
       ...(error.cause !== undefined && depth < 4 && { cause: describe(error.cause, depth + 1).error }),

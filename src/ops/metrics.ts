@@ -1,5 +1,5 @@
 /** The Prometheus adapter of the core's `Metrics`, with one registry per app, so that two apps in a process do not mix. */
-import { type IntervalHistogram, monitorEventLoopDelay } from 'node:perf_hooks';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { Labels, Metrics } from '../core/metrics.ts';
 
@@ -11,7 +11,7 @@ export class PrometheusMetrics implements Metrics, Disposable {
   readonly #counters = new Map<string, Counter>();
   readonly #gauges = new Map<string, Gauge>();
   readonly #histograms = new Map<string, Histogram>();
-  readonly #loopDelay: IntervalHistogram;
+  readonly #loopDelay: ReturnType<typeof monitorEventLoopDelay>;
 
   constructor() {
     collectDefaultMetrics({ register: this.#registry });

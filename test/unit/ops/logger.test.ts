@@ -34,6 +34,18 @@ describe('The logger', () => {
     expect(JSON.stringify(lines())).not.toContain('private text');
   });
 
+  test('the message of a syntax error is left out, because it quotes the input', () => {
+    const { lines, destination } = capture();
+    const log = createLogger('info', destination);
+    try {
+      JSON.parse('private text');
+    } catch (error) {
+      log.error('odd', {}, error);
+    }
+    expect(lines()[0]).toMatchObject({ error: { name: 'SyntaxError' } });
+    expect(JSON.stringify(lines())).not.toContain('private');
+  });
+
   test('a value that is thrown but no error is named by its type only', () => {
     const { lines, destination } = capture();
     createLogger('info', destination).error('odd', {}, 'private text');
