@@ -74,6 +74,8 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
   #isConnecting = false;
   #failure: ConnectionError | undefined;
   #closeWhenIdle: CloseContent | undefined;
+  /** Present while somebody waits for the queue to empty. */
+  #draining: PromiseWithResolvers<void> | undefined;
 
   constructor(host: ConnectionHost<User>, identity: ConnectionIdentity<User>, transport: Transport) {
     const { options } = host.hub;
@@ -105,12 +107,12 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
 
   send(target: string, args: readonly unknown[], options?: SendOptions): number {
     if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#withReceipt(this.#add(this.#protocol.writeInvocation(target, args), false), options);
+    return this.#withReceipt(this.#add(this.#protocol.writeInvocation(target, args), false, options?.paced), options);
   }
 
   sendShared(invocation: SharedInvocation, options?: SendOptions): number {
     if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#withReceipt(this.#add(invocation.record(this.#protocol), true), options);
+    return this.#withReceipt(this.#add(invocation.record(this.#protocol), true, options?.paced), options);
   }
 
   complete(invocationId: string, result: unknown): number {
@@ -121,6 +123,13 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
   fail(invocationId: string, error: string): number {
     if (this.#protocol === undefined || this.#state !== 'open') return 0;
     return this.#add(this.#protocol.writeError(invocationId, error), false);
+  }
+
+  drained(): Promise<void> {
+    if (this.#state !== 'open') return Promise.reject(new Error('The connection has ended'));
+    if (this.#outbound.isEmpty) return Promise.resolve();
+    this.#draining ??= Promise.withResolvers();
+    return this.#draining.promise;
   }
 
   whenReceived(mark: number, callback: () => void): void {
@@ -141,8 +150,8 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
     return mark;
   }
 
-  #add(record: EncodedRecord, isShared: boolean): number {
-    const mark = this.#outbound.add(record, isShared);
+  #add(record: EncodedRecord, isShared: boolean, isPaced?: boolean): number {
+    const mark = this.#outbound.add(record, isShared, isPaced);
     if (mark === 0) {
       this.#cut(
         'slow-consumer',
@@ -154,8 +163,13 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
 
   /** All that was queued is with the transport. */
   onFlushed(): void {
-    if (this.#state === 'closing') this.#transport.close();
-    else this.#reader.resume();
+    if (this.#state === 'closing') {
+      this.#transport.close();
+      return;
+    }
+    this.#draining?.resolve();
+    this.#draining = undefined;
+    this.#reader.resume();
   }
 
   onWritable(): void {
@@ -299,6 +313,8 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
   }
 
   onClosed(reason: TransportEnd, isGone: boolean): void {
+    // A client that says goodbye still reads until it gets the answer to it.
+    if (reason === 'orderly' && !isGone) this.#outbound.flush(undefined);
     if (this.#state === 'open') this.#failure ??= failureOf(reason);
     if (this.#state !== 'closed') this.#end();
     if (isGone) this.#host.onGone(this);
@@ -336,6 +352,8 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
     this.#reader.clear();
     this.#dispatcher?.end();
     this.#receipts?.end();
+    this.#draining?.reject(new Error('The connection has ended'));
+    this.#draining = undefined;
     this.#disconnect();
   }
 

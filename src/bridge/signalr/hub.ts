@@ -22,6 +22,11 @@ import type { SharedInvocation } from './shared-invocation.ts';
 export interface SendOptions {
   /** Ask for evidence that this record reaches the client's process; `onReceived` tells it. Default false. */
   readonly receipt?: boolean;
+  /**
+   * The sender waits for `drained` between pages, so the record does not count against `maximumOutboundBytes`: a page of
+   * large records is not mistaken for a slow client. Default false.
+   */
+  readonly paced?: boolean;
 }
 
 /** One client's connection, as a hub sees it. */
@@ -43,6 +48,8 @@ export interface HubConnection<User> {
   send(target: string, args: readonly unknown[], options?: SendOptions): number;
   /** As `send`, for an invocation made once for many receivers with `sharedInvocation`. */
   sendShared(invocation: SharedInvocation, options?: SendOptions): number;
+  /** Resolves when all that was sent is with the transport; rejects when the connection ends before that. */
+  drained(): Promise<void>;
   /**
    * Ends the connection: Close record, closing handshake, end. What is queued still goes out before it, calls that still
    * run get no answer. Without `allowReconnect` the stock clients do not come back. Idempotent.

@@ -1,9 +1,10 @@
 /**
  * What waits to be sent to one connection. Records get marks 1, 2, 3… in the order they are added, and leave in that order.
  *
- * Bounded: what would pass the bound is refused, and the owner then gives up the connection. A burst within one turn of the
- * event loop is no slow client, so the queue tries to write before it refuses. Once the transport has to buffer, records wait
- * here, as strings that many queues may share, and `clear` frees them at once.
+ * Bounded: what would pass the bound is refused, and the owner then gives up the connection. Paced records are left out of
+ * the account, for their sender waits for the queue to empty between pages. A burst within one turn of the event loop is no
+ * slow client, so the queue tries to write before it refuses. Once the transport has to buffer, records wait here, as strings
+ * that many queues may share, and `clear` frees them at once.
  */
 import { Batch, type Flushable, type OutboundFlusher } from './outbound.ts';
 import type { EncodedRecord } from './protocol.ts';
@@ -19,6 +20,8 @@ export class OutboundQueue implements Flushable {
   readonly #onFlushed: { onFlushed(): void };
   #records: EncodedRecord[] | undefined;
   #characters = 0;
+  /** How much of what waits is paced; never more than what waits. */
+  #pacedCharacters = 0;
   #isShared = true;
   #isDirty = false;
   #addedMark = 0;
@@ -51,8 +54,9 @@ export class OutboundQueue implements Flushable {
   }
 
   /** Answers the record's mark, or 0 when the bound is reached. `isShared`: other queues hold the same string. */
-  add(record: EncodedRecord, isShared: boolean): number {
-    if (this.#characters + record.length > this.#maximumCharacters && !this.#makeRoom(record.length)) return 0;
+  add(record: EncodedRecord, isShared: boolean, isPaced = false): number {
+    if (isPaced) this.#pacedCharacters += record.length;
+    else if (!this.#hasRoom(record.length) && !this.#makeRoom(record.length)) return 0;
     if (this.#records === undefined) {
       this.#records = [record];
       this.#isShared = isShared;
@@ -75,6 +79,7 @@ export class OutboundQueue implements Flushable {
   clear(): void {
     this.#records = undefined;
     this.#characters = 0;
+    this.#pacedCharacters = 0;
   }
 
   flush(previous: Batch | undefined): Batch | undefined {
@@ -94,7 +99,11 @@ export class OutboundQueue implements Flushable {
   #makeRoom(characters: number): boolean {
     while (this.#records !== undefined && this.#transport.isWritable) this.#write(undefined);
     // On an empty queue even a record above the bound passes: the bound is for what a client leaves lying.
-    return this.#records === undefined || this.#characters + characters <= this.#maximumCharacters;
+    return this.#records === undefined || this.#hasRoom(characters);
+  }
+
+  #hasRoom(characters: number): boolean {
+    return this.#characters - this.#pacedCharacters + characters <= this.#maximumCharacters;
   }
 
   /** Writes a part of what waits; answers the batch that the next queue may share. */
@@ -124,6 +133,7 @@ export class OutboundQueue implements Flushable {
       characters += record.length;
     }
     this.#characters -= characters;
+    this.#pacedCharacters = Math.min(this.#pacedCharacters, this.#characters);
     const part = records.splice(0, count);
     if (records.length === 0) this.#records = undefined;
     return part;
