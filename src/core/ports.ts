@@ -207,7 +207,8 @@ export type PresenceWrite =
  * Online at `nowMs` means: a connection row whose instance's lease has not run out and whose linger time, if it ended,
  * has not passed. Guarantees: `apply` is atomic and answers, per item, whether the user was offline immediately before
  * it (for `connected`). `sweep` removes rows that count no longer and answers the users who have none left, each to
- * exactly one caller, once per time they go offline.
+ * exactly one caller, once per time they go offline. `connected` may come again for a connection that is known (its row
+ * stays or is replaced) or was swept (it counts again); `disconnected` of an unknown connection changes nothing.
  */
 export interface PresenceStore {
   renewLease(instanceId: string, untilMs: number): Promise<void>;

@@ -38,13 +38,24 @@ export interface PresenceDependencies {
 const MAX_PARTNERS = 10_000;
 const MAX_BATCH = 500;
 const RETRY_MS = 1000;
+/** Ends of graces are rounded up to this, so that many disconnections share a sweep. */
+const SWEEP_STEP_MS = 50;
 
 export class PresenceTracker {
   readonly #deps: PresenceDependencies;
   readonly #options: PresenceOptions;
+  /** Connections that live here, by id: what is written again if the lease ran out and somebody swept the rows. */
+  readonly #connections = new Map<string, string>();
+  #leasedUntilMs = 0;
   #writes: PresenceWrite[] = [];
   #writing: Promise<void> | undefined;
+  #retryTimer: Timer | undefined;
+  /** When graces end, by the monotonic clock, ascending. */
+  #graceEndsMs: number[] = [];
+  #sweepAtMs = 0;
+  #sweeping: Promise<void> | undefined;
   readonly #changed = new Map<string, Presence>();
+  #announcing: Promise<void> = Promise.resolve();
   #announceTimer: Timer | undefined;
   #leaseTimer: Timer | undefined;
   #sweepTimer: Timer | undefined;
@@ -63,14 +74,19 @@ export class PresenceTracker {
 
   /** A connection of a user began. */
   connected(userId: string, connectionId: string): void {
+    this.#connections.set(connectionId, userId);
     this.#write({ type: 'connected', userId, connectionId, atMs: this.#deps.clock.now() });
   }
 
   /** A connection ended. The user goes Offline after the grace, unless another connection lives or comes. */
   disconnected(userId: string, connectionId: string): void {
+    this.#connections.delete(connectionId);
     const atMs = this.#deps.clock.now();
     this.#write({ type: 'disconnected', userId, connectionId, atMs, lingerUntilMs: atMs + this.#options.graceMs });
-    this.#sweepIn(this.#options.graceMs + 1);
+    const endsMs = this.#deps.clock.monotonicMs() + this.#options.graceMs + 1;
+    const sweepAtMs = Math.ceil(endsMs / SWEEP_STEP_MS) * SWEEP_STEP_MS;
+    if (this.#graceEndsMs.at(-1) !== sweepAtMs) this.#graceEndsMs.push(sweepAtMs);
+    this.#sweepAt(sweepAtMs);
   }
 
   /** Presence of users; absent = never seen. */
@@ -94,18 +110,23 @@ export class PresenceTracker {
     return userIds.filter((userId) => userId === identity.userId || partners.has(userId));
   }
 
-  /** Stops the timers and writes what is left. Call after the doors have reported their last disconnections. */
+  /** Stops the timers, writes and announces what is left. Call after the doors have reported their last disconnections. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#leaseTimer?.cancel();
     this.#sweepTimer?.cancel();
-    this.#announceTimer?.cancel();
+    this.#retryTimer?.cancel();
+    if (this.#writes.length > 0) this.#writing ??= this.#flush();
     await this.#writing;
+    await this.#sweeping;
+    // A user whose rows this instance swept is told of by nobody else.
+    this.#announceNow();
+    await this.#announcing;
   }
 
   #write(write: PresenceWrite): void {
     this.#writes.push(write);
-    this.#writing ??= this.#flush();
+    if (this.#retryTimer === undefined) this.#writing ??= this.#flush();
   }
 
   /** One flush at a time; what comes meanwhile is the next batch. After a failure it tries again, nothing is dropped. */
@@ -125,7 +146,8 @@ export class PresenceTracker {
       } catch (error) {
         this.#deps.onError(error);
         if (this.#stopped) break;
-        this.#deps.clock.schedule(RETRY_MS, () => {
+        this.#retryTimer = this.#deps.clock.schedule(RETRY_MS, () => {
+          this.#retryTimer = undefined;
           if (this.#writes.length > 0) this.#writing ??= this.#flush();
         });
         break;
@@ -135,55 +157,122 @@ export class PresenceTracker {
   }
 
   async #renew(): Promise<void> {
-    const { clock, store } = this.#deps;
-    try {
-      await store.renewLease(this.#options.instanceId, clock.now() + this.#options.leaseMs);
-    } catch (error) {
-      this.#deps.onError(error);
-    }
+    await this.#lease();
     if (!this.#stopped) {
-      this.#leaseTimer = clock.schedule(this.#options.leaseMs / 3, () => void this.#renew());
+      this.#leaseTimer = this.#deps.clock.schedule(this.#options.leaseMs / 3, () => void this.#renew());
     }
   }
 
-  #sweepIn(delayMs: number): void {
-    if (this.#stopped) return;
-    this.#sweepTimer ??= this.#deps.clock.schedule(delayMs, () => {
+  /** If the lease had run out, the rows of the connections that live here may have been swept: they are written again. */
+  async #lease(): Promise<void> {
+    const { clock, store } = this.#deps;
+    try {
+      const untilMs = clock.now() + this.#options.leaseMs;
+      await store.renewLease(this.#options.instanceId, untilMs);
+      const lapsed = clock.now() >= this.#leasedUntilMs;
+      this.#leasedUntilMs = untilMs;
+      if (!lapsed) return;
+      const atMs = clock.now();
+      for (const [connectionId, userId] of this.#connections) {
+        this.#write({ type: 'connected', connectionId, userId, atMs });
+      }
+    } catch (error) {
+      this.#deps.onError(error);
+    }
+  }
+
+  #sweepAt(atMs: number): void {
+    if (this.#stopped || this.#sweeping !== undefined) return;
+    if (this.#sweepTimer !== undefined) {
+      if (this.#sweepAtMs <= atMs) return;
+      this.#sweepTimer.cancel();
+    }
+    this.#sweepAtMs = atMs;
+    this.#sweepTimer = this.#deps.clock.schedule(atMs - this.#deps.clock.monotonicMs(), () => {
       this.#sweepTimer = undefined;
       void this.#sweep();
     });
   }
 
   async #sweep(): Promise<void> {
+    this.#sweeping = this.#sweepOnce();
+    await this.#sweeping;
+    this.#sweeping = undefined;
+    const nowMs = this.#deps.clock.monotonicMs();
+    const regularMs = nowMs + Math.max(SWEEP_STEP_MS, Math.min(this.#options.graceMs, this.#options.leaseMs));
+    this.#sweepAt(Math.min(regularMs, this.#graceEndsMs[0] ?? regularMs));
+  }
+
+  async #sweepOnce(): Promise<void> {
     const { clock, store } = this.#deps;
     try {
       await this.#writing;
+      // An instance whose own lease ran out would sweep its own connections.
+      if (clock.now() >= this.#leasedUntilMs) {
+        await this.#lease();
+        await this.#writing;
+      }
+      const nowMs = clock.monotonicMs();
       for (const presence of await store.sweep(clock.now())) this.#announce(presence);
+      this.#graceEndsMs = this.#graceEndsMs.filter((endsMs) => endsMs > nowMs);
     } catch (error) {
       this.#deps.onError(error);
+      this.#graceEndsMs = [];
     }
-    this.#sweepIn(Math.max(50, Math.min(this.#options.graceMs, this.#options.leaseMs)));
   }
 
   #announce(presence: Presence): void {
     this.#changed.set(presence.userId, presence);
-    this.#announceTimer ??= this.#deps.clock.schedule(this.#options.coalesceMs, () => {
-      this.#announceTimer = undefined;
-      const changes = [...this.#changed.values()];
-      this.#changed.clear();
-      this.#broadcast(changes).catch((error: unknown) => this.#deps.onError(error));
-    });
+    this.#announceTimer ??= this.#deps.clock.schedule(this.#options.coalesceMs, () => this.#announceNow());
+  }
+
+  /** One announcement at a time, so that a later one does not overtake. */
+  #announceNow(): void {
+    this.#announceTimer?.cancel();
+    this.#announceTimer = undefined;
+    if (this.#changed.size === 0) return;
+    const changes = [...this.#changed.values()];
+    this.#changed.clear();
+    this.#announcing = this.#announcing
+      .then(() => this.#stillTrue(changes))
+      .then((current) => this.#broadcast(current))
+      .catch((error: unknown) => this.#deps.onError(error));
+  }
+
+  /**
+   * Leaves out what another instance has turned round since: its own announcement may have come before this one, and
+   * the last thing watchers hear must be what is true.
+   */
+  async #stillTrue(changes: readonly Presence[]): Promise<readonly Presence[]> {
+    const { clock, store, onError } = this.#deps;
+    try {
+      const found = new Map<string, Presence>();
+      for (let from = 0; from < changes.length; from += MAX_BATCH) {
+        const userIds = changes.slice(from, from + MAX_BATCH).map((change) => change.userId);
+        for (const [userId, presence] of await store.find(userIds, clock.now())) found.set(userId, presence);
+      }
+      return changes.filter((change) => (found.get(change.userId)?.online ?? false) === change.online);
+    } catch (error) {
+      onError(error);
+      return changes;
+    }
   }
 
   async #broadcast(changes: readonly Presence[]): Promise<void> {
-    this.#deps.metrics.count('chat_presence_changes_total', undefined, changes.length);
+    if (changes.length === 0) return;
+    const { broker, metrics, onError, partners } = this.#deps;
+    metrics.count('chat_presence_changes_total', undefined, changes.length);
     if (this.#options.audience === 'everyone') {
-      await this.#deps.broker.broadcast({ type: 'presenceChanged', changes });
+      await broker.broadcast({ type: 'presenceChanged', changes });
       return;
     }
     for (const change of changes) {
-      const audience = await this.#deps.partners.listPartners(change.userId, MAX_PARTNERS);
-      await this.#deps.broker.broadcast({ type: 'presenceChanged', changes: [change] }, [...audience, change.userId]);
+      try {
+        const audience = await partners.listPartners(change.userId, MAX_PARTNERS);
+        await broker.broadcast({ type: 'presenceChanged', changes: [change] }, [...audience, change.userId]);
+      } catch (error) {
+        onError(error);
+      }
     }
   }
 }
