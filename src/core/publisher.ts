@@ -1,38 +1,106 @@
 /**
  * Publishes what was committed. It never fails the caller: the message is in the store, and that is what was promised.
- * When the broker refuses, the local sessions of the users are told to read again, and metrics count it.
+ *
+ * One append runs at a time and what comes meanwhile is the next: so streams have the order of the commits, also when the
+ * broker refuses for a while. A refused append is repeated until the broker takes it; an event that was left out would
+ * be missing behind a history that looks whole. A broker that took it and said no makes a repeat, not a loss.
  */
+import { type Clock, systemClock, type Timer } from '../time/clock.ts';
 import type { StreamEvent, TransientEvent } from './events.ts';
 import type { Metrics } from './metrics.ts';
 import type { Broker } from './ports.ts';
 
 export interface PublishFailureListener {
-  /** The broker did not take events of these users. */
+  /** The broker did not take events of these users; they are kept and tried again. */
   onPublishFailed(userIds: readonly string[], error: unknown): void;
 }
+
+export interface PublisherOptions {
+  /** Most entries in one append. Default 1,000. */
+  readonly maxBatch?: number;
+  /** Most entries that may wait for the broker; beyond it the oldest are given up and counted. Default 200,000. */
+  readonly maxWaiting?: number;
+}
+
+const FIRST_RETRY_MS = 100;
+const MAX_RETRY_MS = 2000;
+
+type Entry = Parameters<Broker['append']>[0][number];
 
 export class Publisher {
   readonly #broker: Broker;
   readonly #metrics: Metrics;
   readonly #failures: PublishFailureListener;
+  readonly #clock: Clock;
+  readonly #maxBatch: number;
+  readonly #maxWaiting: number;
+  #waiting: Entry[] = [];
+  #running: Promise<void> | undefined;
+  #pause: { readonly timer: Timer; readonly end: () => void } | undefined;
+  #closed = false;
 
-  constructor(broker: Broker, metrics: Metrics, failures: PublishFailureListener) {
+  constructor(
+    broker: Broker,
+    metrics: Metrics,
+    failures: PublishFailureListener,
+    clock: Clock = systemClock,
+    options: PublisherOptions = {},
+  ) {
     this.#broker = broker;
     this.#metrics = metrics;
     this.#failures = failures;
+    this.#clock = clock;
+    this.#maxBatch = options.maxBatch ?? 1000;
+    this.#maxWaiting = options.maxWaiting ?? 200_000;
   }
 
   /** Appends `event` to the stream of each of `userIds` (duplicates count once) and publishes it. */
   publish(event: StreamEvent, ...userIds: readonly string[]): void {
-    const targets = userIds.length === 2 && userIds[0] === userIds[1] ? userIds.slice(0, 1) : userIds;
-    this.#broker.append(targets.map((userId) => ({ userId, event }))).catch((error: unknown) => {
-      this.#metrics.count('chat_publish_failures_total');
-      this.#failures.onPublishFailed(targets, error);
-    });
+    for (const userId of new Set(userIds)) this.#waiting.push({ userId, event });
+    if (this.#waiting.length > this.#maxWaiting) {
+      const lost = this.#waiting.splice(0, Math.ceil(this.#maxWaiting / 4));
+      this.#metrics.count('chat_publish_lost_total', undefined, lost.length);
+    }
+    this.#running ??= this.#run();
   }
 
   /** Tells the connected sessions of one user. */
   signal(event: TransientEvent, userId: string): void {
     this.#broker.publishToUser(userId, event).catch(() => this.#metrics.count('chat_publish_failures_total'));
+  }
+
+  /** Tries once more what is left, then gives up. Call after the last use case has ended. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#pause?.timer.cancel();
+    this.#pause?.end();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    let retryMs = FIRST_RETRY_MS;
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, this.#maxBatch);
+      const lastTry = this.#closed;
+      try {
+        await this.#broker.append(batch);
+        retryMs = FIRST_RETRY_MS;
+      } catch (error) {
+        this.#metrics.count('chat_publish_failures_total');
+        this.#failures.onPublishFailed([...new Set(batch.map((entry) => entry.userId))], error);
+        if (lastTry) break;
+        this.#waiting = [...batch, ...this.#waiting];
+        await this.#wait(retryMs);
+        retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
+      }
+    }
+    this.#running = undefined;
+  }
+
+  #wait(ms: number): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#pause = { timer: this.#clock.schedule(ms, resolve), end: resolve };
+    });
   }
 }
