@@ -146,8 +146,8 @@ export class WebSocketTransport implements Transport {
   /** A close frame is about to be sent; unless this side began, the peer has left. */
   onEnding(reason: TransportEnd): void {
     if (this.#isClosing) return;
-    this.#isClosing = true;
     this.#observer?.onClosed(reason, false);
+    this.#isClosing = true;
   }
 
   onGone(): void {

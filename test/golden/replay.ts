@@ -1,0 +1,196 @@
+/**
+ * Replays the client's side of a transcript and collects what the server sends.
+ *
+ * A line of the client is acted out when everything that the transcript shows before it has arrived, so the replay keeps the
+ * recorded order without waiting. Where the passing of time is the matter, the server's clock is moved by hand to the recorded
+ * time; nothing waits for real seconds.
+ */
+import type { FakeClock } from '../fixtures/fake-clock.ts';
+import { difference, type Expected, expectedOf, IdMap } from './compare.ts';
+import { type Observed, opcode, RawClient } from './raw-client.ts';
+import type { ReferenceServer } from './reference-server.ts';
+import type { Line, Transcript } from './transcript.ts';
+
+/** How long to wait for something that should come at once. */
+const PATIENCE_MS = 3_000;
+/** By how much the moved clock may run past a recorded time: timers tick once a second. */
+const CLOCK_SLACK_MS = 2_000;
+const CLOCK_STEP_MS = 250;
+/** How long something that needs no time to pass may take on the way. */
+const UNTIMED_MS = 50;
+const UNMASKED = 'the next record goes in a text frame without a mask: ';
+
+/** Bytes that were not text when they were recorded; the files hold U+FFFD in their place. By file number and time. */
+const unrecorded: Readonly<Record<string, readonly number[]>> = {
+  '34:243': [0xc3],
+  '34:294': [0xa9],
+  '35:299': [0xff, 0xfe],
+};
+
+interface Conversation {
+  readonly observed: Observed[];
+  clients: RawClient[];
+}
+
+/** What came of a replay. */
+export interface Outcome {
+  /** By connection. */
+  readonly observed: ReadonlyMap<string, readonly Observed[]>;
+}
+
+/** The expected items of a transcript, by connection. */
+export function scriptOf({ lines }: Transcript): Map<string, Expected[]> {
+  const expected = new Map<string, Expected[]>();
+  const rests = new Map<string, string>();
+  for (const line of lines) {
+    if (line.dir !== 's->c' || line.conn === undefined) continue;
+    const { items, rest } = expectedOf(line, rests.get(line.conn) ?? '');
+    rests.set(line.conn, rest);
+    expected.set(line.conn, [...(expected.get(line.conn) ?? []), ...items]);
+  }
+  return expected;
+}
+
+/** Compares from the beginning; undefined when everything is as expected. */
+export function firstDifference(
+  expected: readonly Expected[],
+  observed: readonly Observed[],
+  ids: IdMap,
+): string | undefined {
+  for (let index = 0; index < Math.max(expected.length, observed.length); index += 1) {
+    const wanted = expected[index];
+    const got = observed[index];
+    if (wanted === undefined) return `item ${index}: unexpected ${JSON.stringify(got).slice(0, 300)}`;
+    if (got === undefined) return `item ${index}: missing ${JSON.stringify(wanted).slice(0, 300)}`;
+    const problem = difference(wanted, got, ids);
+    if (problem !== undefined) return `item ${index}: ${problem}`;
+  }
+  return undefined;
+}
+
+/** Replays `transcript` against `server`, which is expected to send `expected`. `clock` is the server's, if it is moved by hand. */
+export async function replay(
+  transcript: Transcript,
+  server: ReferenceServer,
+  expected: ReadonlyMap<string, readonly Expected[]>,
+  clock: FakeClock | undefined,
+): Promise<Outcome> {
+  const conversations = new Map<string, Conversation>();
+  const ids = new IdMap();
+  const recorded = scriptOf(transcript);
+  const due = new Map<string, number>();
+  const seen = new Map<string, number>();
+  const rests = new Map<string, string>();
+  let elapsedMs = 0;
+
+  const arrived = (): boolean =>
+    [...due].every(([conn, count]) => (conversations.get(conn)?.observed.length ?? 0) >= count);
+  const settle = async (lineMs: number): Promise<void> => {
+    const beginMs = Date.now();
+    while (!arrived() && Date.now() - beginMs < PATIENCE_MS) {
+      await new Promise((resolve) => setTimeout(resolve, 2));
+      // What does not come by itself comes with time.
+      if (clock === undefined || Date.now() - beginMs < UNTIMED_MS || elapsedMs >= lineMs + CLOCK_SLACK_MS) continue;
+      elapsedMs += CLOCK_STEP_MS;
+      await clock.advance(CLOCK_STEP_MS);
+    }
+  };
+
+  try {
+    for (const line of transcript.lines) {
+      const { conn } = line;
+      if (line.dir === 's->c' && conn !== undefined) {
+        const { items, rest } = expectedOf(line, rests.get(conn) ?? '');
+        rests.set(conn, rest);
+        const count = (seen.get(conn) ?? 0) + items.length;
+        seen.set(conn, count);
+        // What an exception adds is due at the end only; what it takes away is never due.
+        const taken = Math.max(0, (recorded.get(conn)?.length ?? 0) - (expected.get(conn)?.length ?? 0));
+        due.set(conn, Math.max(0, count - taken));
+        if (clock !== undefined) await settle(line.t);
+        continue;
+      }
+      if (line.dir !== 'c->s' || conn === undefined) continue;
+      await settle(line.t);
+      if (clock !== undefined && line.t > elapsedMs) {
+        await clock.advance(line.t - elapsedMs);
+        elapsedMs = line.t;
+      }
+      for (const [name, { observed }] of conversations) firstDifference(expected.get(name) ?? [], observed, ids);
+      await act(line, conn, conversations, ids, server, transcript.name.slice(0, 2));
+    }
+    for (const [conn, items] of expected) due.set(conn, items.length);
+    await settle(elapsedMs);
+    // Something unexpected would follow at once.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  } finally {
+    for (const { clients } of conversations.values()) for (const client of clients) client.destroy();
+  }
+  return { observed: new Map([...conversations].map(([conn, { observed }]) => [conn, observed])) };
+}
+
+async function act(
+  line: Line,
+  conn: string,
+  conversations: Map<string, Conversation>,
+  ids: IdMap,
+  server: ReferenceServer,
+  number: string,
+): Promise<void> {
+  if (line.kind === 'http') {
+    const conversation = conversations.get(conn) ?? { observed: [], clients: [] };
+    conversations.set(conn, conversation);
+    const client = new RawClient(server.port, (observed) => {
+      // A plain request's connection is of no interest once it is answered.
+      const last = conversation.observed.at(-1);
+      if (observed.kind === 'end' && last?.kind === 'http' && last.status !== 101) return;
+      conversation.observed.push(observed);
+    });
+    conversation.clients.push(client);
+    const { method = 'GET', path = '/', headers, body } = line.data;
+    const fill = async (text: string): Promise<string> => ids.apply(await withTokens(text, server));
+    const filled = await Promise.all(headers.map(async ([name, value]) => [name, await fill(value)] as const));
+    client.request(method, await fill(path), filled, body);
+    return;
+  }
+  const client = conversations.get(conn)?.clients.at(-1);
+  if (client === undefined) throw new Error(`Nothing is connected as ${conn}`);
+  const fragment = { isFinal: line.fin !== false };
+  switch (line.kind) {
+    case 'ws-text': {
+      const payload = payloadOf(ids.apply(line.data), unrecorded[`${number}:${line.t}`]);
+      client.frame(line.op ?? opcode.text, payload, fragment);
+      return;
+    }
+    case 'ws-binary':
+      client.frame(line.op ?? opcode.binary, Buffer.from(line.data, 'base64'), fragment);
+      return;
+    case 'ws-ping':
+      client.frame(opcode.ping, Buffer.from(line.data, 'base64'));
+      return;
+    case 'close':
+      if (line.data.what === 'ws close frame') client.closeFrame(line.data.code ?? 1000, line.data.reason);
+      else client.reset();
+      return;
+    case 'note':
+      if (!line.data.startsWith(UNMASKED)) throw new Error(`Not understood: ${line.data}`);
+      client.frame(opcode.text, Buffer.from(line.data.slice(UNMASKED.length)), { isMasked: false });
+      return;
+    default:
+      throw new Error(`The replay cannot act out lines of kind ${line.kind}`);
+  }
+}
+
+function payloadOf(text: string, bytes: readonly number[] | undefined): Buffer {
+  if (bytes === undefined) return Buffer.from(text);
+  const parts = text.split('\ufffd').map((part) => Buffer.from(part));
+  return Buffer.concat(
+    parts.flatMap((part, index) => (index === 0 ? [part] : [Buffer.from([bytes[index - 1] ?? 0]), part])),
+  );
+}
+
+async function withTokens(text: string, server: ReferenceServer): Promise<string> {
+  const [, name] = /\{\{token:([\w-]+)\}\}/.exec(text) ?? [];
+  const filled = name === undefined ? text : text.replace(`{{token:${name}}}`, await server.token(name));
+  return filled.replace('{{host}}', `127.0.0.1:${server.port}`);
+}

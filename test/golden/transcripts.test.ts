@@ -1,0 +1,109 @@
+/**
+ * Replays what was recorded of the reference against this server. What the transcripts' README calls "must match" must match; where
+ * this server differs on purpose, `exceptions.ts` says so and why.
+ */
+import { describe, expect, it } from 'vitest';
+import { systemClock } from '../../src/time/clock.ts';
+import { FakeClock } from '../fixtures/fake-clock.ts';
+import { type Expected, IdMap } from './compare.ts';
+import { type Exception, exceptions } from './exceptions.ts';
+import { startReferenceServer } from './reference-server.ts';
+import { firstDifference, replay, scriptOf } from './replay.ts';
+import { hasTranscripts, readTranscript, referenceDirectory } from './transcript.ts';
+
+const replayed = [
+  ...[
+    '01',
+    '02',
+    '03',
+    '04',
+    '05',
+    '06',
+    '07',
+    '08',
+    '10',
+    '11',
+    '12',
+    '13',
+    '14',
+    '15',
+    '16',
+    '17',
+    '18',
+    '19',
+    '20',
+    '21',
+  ],
+  ...[
+    '28',
+    '30',
+    '31',
+    '32',
+    '33',
+    '34',
+    '35',
+    '36',
+    '37',
+    '38',
+    '42',
+    '43',
+    '44',
+    '45',
+    '46',
+    '47',
+    '48',
+    '49',
+    '58',
+    '64',
+  ],
+];
+/** Transcripts that are about the passing of time: the server's clock is moved by hand. */
+const timed = new Set(['07', '38', '43', '44', '45', '64']);
+
+describe('the wire transcripts of the reference', () => {
+  if (!hasTranscripts) {
+    it.skip(`are not here: no folder ${referenceDirectory} (REFERENCE_DIR names another)`);
+    return;
+  }
+
+  it.for(replayed)('%s is answered as recorded', { concurrent: true }, async (number) => {
+    const transcript = readTranscript(number);
+    const clock = timed.has(number) ? new FakeClock() : undefined;
+    await using server = await startReferenceServer({ clock: clock ?? systemClock, environment: transcript.serverEnv });
+    const recorded = scriptOf(transcript);
+    const applicable = exceptions.filter((exception) => exception.transcript === number);
+    const expected = new Map([...recorded].map(([conn, items]) => [conn, changed(items, conn, applicable)]));
+
+    const { observed } = await replay(transcript, server, expected, clock);
+
+    const problems: string[] = [];
+    const ids = new IdMap();
+    for (const [conn, items] of expected) {
+      const problem = firstDifference(items, observed.get(conn) ?? [], ids);
+      if (problem !== undefined) problems.push(`${conn}: ${problem}`);
+    }
+    for (const exception of applicable) {
+      const others = applicable.filter((other) => other !== exception);
+      const isUsed = [...recorded].some(([conn, items]) => {
+        if (!appliesTo(exception, conn)) return false;
+        return firstDifference(changed(items, conn, others), observed.get(conn) ?? [], new IdMap()) !== undefined;
+      });
+      if (!isUsed) problems.push(`the exception "${exception.name}" is not needed any more`);
+    }
+    expect(problems).toEqual([]);
+  });
+
+  it('are all replayed that have an exception', () => {
+    expect(exceptions.filter(({ transcript }) => !replayed.includes(transcript))).toEqual([]);
+  });
+});
+
+function appliesTo({ connections }: Exception, conn: string): boolean {
+  return connections === 'all' || connections.includes(conn);
+}
+
+function changed(items: readonly Expected[], conn: string, applied: readonly Exception[]): readonly Expected[] {
+  return applied
+    .filter((exception) => appliesTo(exception, conn))
+    .reduce<readonly Expected[]>((result, { change }) => change(result), items);
+}
