@@ -1,0 +1,100 @@
+/**
+ * One hub connection as the sink of a core session: events go out as invocations, and what the transport proves to have
+ * arrived is told to the core.
+ *
+ * Invariants: everything is sent in the order in which the session gives it; the presence of the user is reported once
+ * when the session begins and once when it ends. Sending never waits; the connection itself bounds what lies in its queue,
+ * and a replay waits for `drained` between its pages.
+ */
+import type { Chat } from '../core/chat.ts';
+import type { ChatEvent, MessageSent } from '../core/events.ts';
+import type { EndReason, SessionSink } from '../core/session.ts';
+import { AUTHENTICATION_REQUIRED } from './error-texts.ts';
+import { type EventEncoder, isForUser } from './event-map.ts';
+import { ReceiptLog } from './receipt-log.ts';
+import { closedWithError, HubException } from './signalr/errors.ts';
+import type { HubConnection, SendOptions } from './signalr/hub.ts';
+
+const LIVE_MESSAGE: SendOptions = { receipt: true };
+const REPLAYED_MESSAGE: SendOptions = { receipt: true, paced: true };
+
+/** The part of a connection that a session uses. */
+export type SessionConnection = Pick<HubConnection<unknown>, 'id' | 'sendShared' | 'drained' | 'close'>;
+
+export interface HubSessionDependencies {
+  readonly chat: Pick<Chat, 'noteReceived'>;
+  readonly encoder: EventEncoder;
+  /** Told when evidence of receipt could not be stored: the messages will be repeated. */
+  readonly onError: (error: unknown) => void;
+}
+
+export class HubSession implements SessionSink {
+  readonly userId: string;
+  /** In the clock's monotonic milliseconds. */
+  readonly connectedAtMs: number;
+  readonly #deps: HubSessionDependencies;
+  readonly #connection: SessionConnection;
+  readonly #receipts = new ReceiptLog();
+
+  constructor(
+    dependencies: HubSessionDependencies,
+    connection: SessionConnection,
+    userId: string,
+    connectedAtMs: number,
+  ) {
+    this.#deps = dependencies;
+    this.#connection = connection;
+    this.userId = userId;
+    this.connectedAtMs = connectedAtMs;
+  }
+
+  /** The page has no word for it. */
+  ready(): void {}
+
+  /** As `ready`: there is no position to give. */
+  caughtUp(): void {}
+
+  event(event: ChatEvent, _position: unknown, replayed: boolean): void {
+    if (event.type === 'messageSent') {
+      this.#sendMessage(event, replayed);
+      return;
+    }
+    if (event.type === 'statusAdvanced' && event.readerId === this.userId) {
+      this.#receipts.acknowledged(event.senderId, event.upToSeq);
+    }
+    if (!isForUser(event, this.userId)) return;
+    for (const invocation of this.#deps.encoder.encode(event)) this.#connection.sendShared(invocation);
+  }
+
+  drained(): Promise<void> {
+    return this.#connection.drained();
+  }
+
+  end(reason: EndReason): void {
+    // A revoked user must not come back; for everybody else the page's few attempts are worth something.
+    if (reason === 'revoked') {
+      this.#connection.close({ error: closedWithError(new HubException(AUTHENTICATION_REQUIRED), false) });
+    } else {
+      this.#connection.close({ allowReconnect: true });
+    }
+  }
+
+  /** Everything sent up to `mark` has reached the client's process. */
+  received(mark: number): void {
+    const proven = this.#receipts.proven(mark);
+    if (proven === undefined) return;
+    for (const [otherId, seq] of proven) {
+      this.#deps.chat.noteReceived(this.userId, otherId, seq).catch(this.#deps.onError);
+    }
+  }
+
+  #sendMessage(event: MessageSent, replayed: boolean): void {
+    if (!isForUser(event, this.userId)) return;
+    const { senderId, seq } = event.message;
+    const options = replayed ? REPLAYED_MESSAGE : LIVE_MESSAGE;
+    for (const invocation of this.#deps.encoder.encode(event)) {
+      const mark = this.#connection.sendShared(invocation, options);
+      if (mark !== 0) this.#receipts.sent(mark, senderId, seq);
+    }
+  }
+}
