@@ -5,17 +5,17 @@
 import type { Http2Session } from 'node:http2';
 import type { Clock, Timer } from '../time/clock.ts';
 
-/** How often each connection is pinged, and how long the answer may take. */
-const PING_INTERVAL_MS = 30_000;
-
 export class Http2Sessions {
   readonly #clock: Clock;
+  readonly #pingIntervalMs: number;
   /** Session → whether a ping is unanswered. */
   readonly #sessions = new Map<Http2Session, boolean>();
   #timer: Timer | undefined;
 
-  constructor(clock: Clock) {
+  /** @param pingIntervalMs how often each connection is pinged, and how long the answer may take, in milliseconds. */
+  constructor(clock: Clock, pingIntervalMs: number) {
     this.#clock = clock;
+    this.#pingIntervalMs = pingIntervalMs;
   }
 
   /** Follows a session until it closes. */
@@ -27,7 +27,7 @@ export class Http2Sessions {
 
   /** Begins to ping. */
   start(): void {
-    this.#timer = this.#clock.schedule(PING_INTERVAL_MS, () => {
+    this.#timer = this.#clock.schedule(this.#pingIntervalMs, () => {
       this.#pingAll();
       this.start();
     });

@@ -43,20 +43,21 @@ export interface ListenerOptions {
   readonly headerTimeoutMs: number;
   /** How long a whole request with its body may take, in milliseconds. */
   readonly requestTimeoutMs: number;
-  /** Most open connections of one remote address; 0 = no limit (behind a proxy that all clients share). */
+  /** How long an idle HTTP/1.1 connection stays open, in milliseconds; longer than that of a load balancer in front. */
+  readonly keepAliveTimeoutMs: number;
+  /** Largest header section of a request, in bytes. */
+  readonly maxHeaderBytes: number;
+  /** Most open streams of one HTTP/2 connection. */
+  readonly http2MaxStreams: number;
+  /** How often HTTP/2 connections are pinged; one that left the last ping unanswered is closed, in milliseconds. */
+  readonly http2PingIntervalMs: number;
+  /** Most open connections of one remote address (IPv6: one /64 network); 0 = no limit (behind a proxy that all clients share). */
   readonly maxConnectionsPerAddress: number;
   /** Answers requests of both versions. Must not throw. */
   readonly handler: (request: HttpRequest, response: HttpResponse) => void;
   /** Takes over WebSocket upgrades. Must not throw. */
   readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 }
-
-/** Largest header section of a request, in bytes. */
-const MAX_HEADER_BYTES = 16_384;
-/** Idle HTTP/1.1 connections are kept this long: longer than the usual 60 s of load balancers. */
-const KEEP_ALIVE_MS = 65_000;
-/** Most concurrent streams of one HTTP/2 connection. */
-const MAX_STREAMS = 1000;
 
 export class Listener implements AsyncDisposable {
   readonly #options: ListenerOptions;
@@ -70,7 +71,7 @@ export class Listener implements AsyncDisposable {
   constructor(options: ListenerOptions) {
     this.#options = options;
     this.#perAddress = new AddressCounter(options.maxConnectionsPerAddress);
-    this.#sessions = new Http2Sessions(options.clock);
+    this.#sessions = new Http2Sessions(options.clock, options.http2PingIntervalMs);
     const answer = (request: HttpRequest, response: HttpResponse): void => {
       if (this.#draining && request.httpVersionMajor === 1) response.setHeader('connection', 'close');
       options.handler(request, response);
@@ -79,13 +80,16 @@ export class Listener implements AsyncDisposable {
       headersTimeout: options.headerTimeoutMs,
       requestTimeout: Math.max(options.requestTimeoutMs, options.headerTimeoutMs),
       connectionsCheckingInterval: Math.min(1000, Math.ceil(options.headerTimeoutMs / 4)),
-      maxHeaderSize: MAX_HEADER_BYTES,
-      keepAliveTimeout: KEEP_ALIVE_MS,
+      maxHeaderSize: options.maxHeaderBytes,
+      keepAliveTimeout: options.keepAliveTimeoutMs,
       noDelay: true,
       // `curl --http2` asks for an upgrade to h2c: that is answered as an ordinary request, as RFC 9110 section 7.8 allows.
       shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
     };
-    this.#http2 = createHttp2({ settings: { maxConcurrentStreams: MAX_STREAMS }, maxSessionMemory: 32 }, answer);
+    this.#http2 = createHttp2(
+      { settings: { maxConcurrentStreams: options.http2MaxStreams }, maxSessionMemory: 32 },
+      answer,
+    );
     this.#http2.on('session', (session) => this.#sessions.add(session));
     // A session that fails ends alone.
     this.#http2.on('sessionError', () => undefined);

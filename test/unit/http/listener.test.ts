@@ -25,6 +25,10 @@ async function start(overrides: Partial<ListenerOptions> = {}): Promise<{ listen
     sniffTimeoutMs: 10_000,
     headerTimeoutMs: 10_000,
     requestTimeoutMs: 10_000,
+    keepAliveTimeoutMs: 65_000,
+    maxHeaderBytes: 16_384,
+    http2MaxStreams: 100,
+    http2PingIntervalMs: 30_000,
     maxConnectionsPerAddress: 100,
     handler: (request, response) => {
       request.resume();
@@ -190,6 +194,21 @@ describe('The listener in plain text', () => {
     await expect.poll(() => listener.connections).toBe(1);
     expect(await getHttp1(port, '/again')).toBe('1.1 GET /again');
     second.socket.destroy();
+  });
+
+  test('an HTTP/2 connection whose client does not answer pings any more is closed', async () => {
+    const clock = new FakeClock();
+    const { port, listener } = await start({ clock, http2PingIntervalMs: 1000 });
+    const { socket, has } = raw(port);
+    socket.write(
+      Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0])]),
+    );
+    await has('\x04\x00\x00\x00\x00\x00');
+    await clock.advance(1000);
+    await has('\x00\x00\x08\x06\x00');
+    expect(listener.connections).toBe(1);
+    await clock.advance(1000);
+    await expect.poll(() => listener.connections).toBe(0);
   });
 
   test('a port in use is told in words', async () => {
