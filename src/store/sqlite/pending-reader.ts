@@ -1,0 +1,189 @@
+/**
+ * The reads that go along time instead of along one conversation: what a person has not had yet, and the newest send of
+ * a text. `sentAtMs` never decreases along seq, so a place in time is found in a conversation by bisection.
+ *
+ * A page costs a few lookups per conversation that has unread messages, and then one page.
+ */
+import type { CursorKind, Message } from '../../core/message.ts';
+import type { ReplayCursor } from '../../core/ports.ts';
+import { ConversationLookup, type OwnConversation } from './conversation-lookup.ts';
+import type { SideIndex } from './conversation-state.ts';
+import type { Database } from './database.ts';
+import { MESSAGE_COLUMNS, type MessageRow, toMessage } from './message-lookup.ts';
+
+/** Messages fetched at once from one conversation of a replay. */
+const CHUNK = 32;
+
+/** One conversation's part of a replay: messages in order, fetched as they are needed. */
+interface Source {
+  readonly conversation: OwnConversation;
+  readonly senderId: string;
+  readonly messages: Message[];
+  at: number;
+}
+
+export class PendingReader {
+  readonly #conversations: ConversationLookup;
+  readonly #sql: ReturnType<typeof prepareStatements>;
+
+  constructor(database: Database) {
+    this.#conversations = new ConversationLookup(database);
+    this.#sql = prepareStatements(database);
+  }
+
+  listPending(
+    userId: string,
+    page: { readonly above: CursorKind; readonly after?: ReplayCursor; readonly limit: number },
+  ): Message[] {
+    const sources: Source[] = [];
+    // Received and delivered never stand below read, so whatever is pending by any cursor is unread.
+    for (const conversation of [...this.#conversations.unread(userId)]) {
+      const source = this.#open(conversation, page.above, page.after);
+      if (source !== undefined) sources.push(source);
+    }
+    const heap = new SourceHeap(sources);
+    const pending: Message[] = [];
+    while (pending.length < page.limit) {
+      const source = heap.first;
+      const message = source?.messages[source.at];
+      if (source === undefined || message === undefined) break;
+      pending.push(message);
+      source.at += 1;
+      if (source.at === source.messages.length) this.#refill(source, message.seq, page.limit - pending.length);
+      heap.settleFirst();
+    }
+    return pending;
+  }
+
+  findSendWithoutId(query: {
+    readonly senderId: string;
+    readonly receiverId: string;
+    readonly text: string;
+    readonly fromMs: number;
+    readonly toMs: number;
+  }): Message | undefined {
+    const found = this.#conversations.between(query.senderId, query.receiverId);
+    if (found === undefined) return undefined;
+    const { record, own } = found;
+    const last = this.#firstAfter(record.key, 1, record.lastSeq, (sentAtMs) => sentAtMs > query.toMs) - 1;
+    for (const [withoutId, ...row] of this.#sql.backwards.iterate(record.key, last)) {
+      const [, , sender, sentAtMs, deletedAtMs, text] = row;
+      if (sentAtMs < query.fromMs) return undefined;
+      if (withoutId === 1 && sender === own && deletedAtMs === null && text === query.text) {
+        return toMessage(row, record.lowId, record.highId);
+      }
+    }
+    return undefined;
+  }
+
+  #open(conversation: OwnConversation, above: CursorKind, after: ReplayCursor | undefined): Source | undefined {
+    const { record, own } = conversation;
+    const other: SideIndex = own === 0 ? 1 : 0;
+    const senderId = other === 0 ? record.lowId : record.highId;
+    let from = record.cursors[own][above];
+    if (record.sent[other] <= from) return undefined;
+    if (after !== undefined) {
+      const isAfter = (sentAtMs: number, seq: number): boolean => comparePlaces({ sentAtMs, senderId, seq }, after) > 0;
+      from = this.#firstAfter(record.key, from + 1, record.lastSeq, isAfter) - 1;
+    }
+    const source: Source = { conversation, senderId, messages: [], at: 0 };
+    // Most replays have a message or two of each sender: the first fetch is small.
+    this.#refill(source, from, 2);
+    return source.messages.length === 0 ? undefined : source;
+  }
+
+  /** Replaces what was taken from a source by what follows `above`. */
+  #refill(source: Source, above: number, wanted: number): void {
+    source.messages.length = 0;
+    source.at = 0;
+    if (wanted <= 0) return;
+    const { record, own } = source.conversation;
+    const rows = this.#sql.living.iterate(record.key, own === 0 ? 1 : 0, above, Math.min(wanted, CHUNK));
+    for (const row of rows) source.messages.push(toMessage(row, record.lowId, record.highId));
+  }
+
+  /** The first seq in `from..to` whose time answers true (all later ones do too); `to + 1` if none. */
+  #firstAfter(
+    conversation: number,
+    from: number,
+    to: number,
+    isAfter: (sentAtMs: number, seq: number) => boolean,
+  ): number {
+    let low = from;
+    let high = to + 1;
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const row = this.#sql.time.get(conversation, middle);
+      if (row !== undefined && isAfter(row[0], middle)) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
+}
+
+function comparePlaces(a: ReplayCursor, b: ReplayCursor): number {
+  if (a.sentAtMs !== b.sentAtMs) return a.sentAtMs - b.sentAtMs;
+  if (a.senderId !== b.senderId) return a.senderId < b.senderId ? -1 : 1;
+  return a.seq - b.seq;
+}
+
+/** Sources by their next message, earliest first; a binary heap, so that many senders cost a logarithm each. */
+class SourceHeap {
+  readonly #items: Source[];
+
+  constructor(sources: Source[]) {
+    this.#items = sources;
+    for (let index = Math.floor(sources.length / 2) - 1; index >= 0; index -= 1) this.#sink(index);
+  }
+
+  get first(): Source | undefined {
+    return this.#items[0];
+  }
+
+  /** Restores the order after the first source moved on or ran dry. */
+  settleFirst(): void {
+    const first = this.#items[0];
+    if (first !== undefined && first.messages.length === 0) {
+      const last = this.#items.pop();
+      if (last !== undefined && last !== first) this.#items[0] = last;
+    }
+    this.#sink(0);
+  }
+
+  #sink(start: number): void {
+    let index = start;
+    for (;;) {
+      let least = index;
+      for (const child of [2 * index + 1, 2 * index + 2]) if (this.#before(child, least)) least = child;
+      if (least === index) return;
+      const [a, b] = [this.#items[index], this.#items[least]];
+      if (a === undefined || b === undefined) return;
+      this.#items[index] = b;
+      this.#items[least] = a;
+      index = least;
+    }
+  }
+
+  #before(a: number, b: number): boolean {
+    const [first, second] = [this.#next(a), this.#next(b)];
+    return first !== undefined && (second === undefined || comparePlaces(first, second) < 0);
+  }
+
+  #next(index: number): Message | undefined {
+    const source = this.#items[index];
+    return source?.messages[source.at];
+  }
+}
+
+function prepareStatements(database: Database) {
+  return {
+    living: database.prepare<MessageRow>(
+      `SELECT ${MESSAGE_COLUMNS} FROM message m
+       WHERE conversation = ? AND sender = ? AND seq > ? AND deleted_at_ms IS NULL ORDER BY seq LIMIT ?`,
+    ),
+    time: database.prepare<readonly [number]>('SELECT sent_at_ms FROM message WHERE conversation = ? AND seq = ?'),
+    backwards: database.prepare<readonly [withoutId: number, ...MessageRow]>(
+      `SELECT m.without_id, ${MESSAGE_COLUMNS} FROM message m WHERE conversation = ? AND seq <= ? ORDER BY seq DESC`,
+    ),
+  };
+}
