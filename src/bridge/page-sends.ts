@@ -62,6 +62,7 @@ interface RestSend extends RecentSend {
   readonly answer: Promise<SendAnswer>;
   /** Whether a hub send has been found that it repeats. */
   isMatched: boolean;
+  hasFailed: boolean;
 }
 
 /** How long the page waits for the hub's answer before it repeats by REST, less what clocks and networks may differ. */
@@ -106,9 +107,12 @@ export class PageSends {
     if (request.clientMessageId) return this.#send(identity, request, request.clientMessageId);
     const senderId = callerId(identity);
     const repetition = this.#takeRepetition(senderId, request, connectedAtMs);
-    // If the repetition fails after all, this send is still to be done.
-    const repeated = await repetition?.answer.catch(() => undefined);
-    if (repeated !== undefined) return repeated;
+    if (repetition !== undefined) {
+      const answer = await repetition.answer.catch(() => undefined);
+      if (answer !== undefined) return answer;
+      // The repetition failed after all: this send is still to be done.
+    }
+    // No await before this on the usual way: a REST send of the same turn must find it.
     const send = this.#unanswered.begin(senderId, receiverId, text);
     try {
       const answer = await this.#deps.chat.send(identity, { receiverId, text, withoutId: true });
@@ -130,19 +134,26 @@ export class PageSends {
     if (timestamp === undefined) return this.#repeatOrSend(identity, senderId, asked, undefined, undefined);
     const derivedId = deriveId(senderId, asked, timestamp);
     const known = this.#restSends.find(senderId, asked.receiverId, asked.text, (send) => send.derivedId === derivedId);
-    if (known !== undefined) return known.answer;
-    return this.#remember(identity, senderId, asked, derivedId);
+    if (known !== undefined && !known.hasFailed) return known.answer;
+    if (known !== undefined) this.#restSends.delete(known);
+    return this.#remember(identity, senderId, asked, derivedId, known?.isMatched === true);
   }
 
-  /** Has every send with this derived id wait for the same answer. One that fails is forgotten: a retry is new. */
-  #remember(identity: Identity, senderId: string, asked: PageSendRequest, derivedId: string): Promise<SendAnswer> {
+  /** Has every send with this derived id wait for the same answer. After one that failed the next tries again. */
+  #remember(
+    identity: Identity,
+    senderId: string,
+    asked: PageSendRequest,
+    derivedId: string,
+    isMatched: boolean,
+  ): Promise<SendAnswer> {
     const { promise: answer, resolve, reject } = Promise.withResolvers<SendAnswer>();
     const sinceMs = this.#deps.clock.monotonicMs();
     const { receiverId, text } = asked;
-    const send: RestSend = { senderId, receiverId, text, sinceMs, derivedId, answer, isMatched: false };
+    const send: RestSend = { senderId, receiverId, text, sinceMs, derivedId, answer, isMatched, hasFailed: false };
     this.#restSends.add(send);
     this.#repeatOrSend(identity, senderId, asked, derivedId, send).then(resolve, (error: unknown) => {
-      this.#restSends.delete(send);
+      send.hasFailed = true;
       reject(error);
     });
     return answer;
@@ -180,7 +191,7 @@ export class PageSends {
       senderId,
       asked.receiverId,
       asked.text,
-      (send) => !send.isMatched && send.sinceMs - connectedAtMs >= PAGE_PATIENCE_MS,
+      (send) => !send.isMatched && !send.hasFailed && send.sinceMs - connectedAtMs >= PAGE_PATIENCE_MS,
     );
     if (repetition !== undefined) repetition.isMatched = true;
     return repetition;
