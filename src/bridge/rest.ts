@@ -20,7 +20,7 @@ import { type RestRoute, type RestRouteDependencies, restRoutes } from './rest-r
 /** What the door needs of a response; those of Node's HTTP/1.1 and HTTP/2 servers have it. */
 export interface RestResponse {
   writeHead(statusCode: number, headers: OutgoingHttpHeaders): unknown;
-  end(body?: string): unknown;
+  end(body: string): unknown;
 }
 
 export interface RestDoorDependencies extends RestRouteDependencies {
@@ -172,5 +172,5 @@ function answer(request: RestRequest, response: RestResponse, { body, headers, s
     ...(isCutShort && { Connection: 'close' }),
     ...headers,
   });
-  response.end(request.method === 'HEAD' ? undefined : body);
+  response.end(request.method === 'HEAD' ? '' : body);
 }

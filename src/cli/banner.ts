@@ -42,12 +42,11 @@ A token for the user "alice", good for 12 hours:
 
 ${token}
 
-Try it: put it into TOKEN and send Bob a message.
+Try it, in another terminal: send Bob a message as Alice.
 
+  TOKEN=$(npm run --silent token -- --user alice)
   curl -s ${app.url}/carepro.chat.v1.ChatService/SendMessage \\
     -H "authorization: Bearer $TOKEN" -H 'content-type: application/json' \\
     -d '{"receiverId": "bob", "text": "Hello Bob"}'
-
-A token for somebody else: npm run --silent token -- --user bob
 `);
 }

@@ -6,7 +6,7 @@
  */
 import { type Logger as Pino, pino } from 'pino';
 
-export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent';
+export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
 /** Facts of one entry: ids, codes, counts; never texts of messages, never tokens. */
 export type LogFacts = Readonly<Record<string, string | number | boolean | undefined>>;
