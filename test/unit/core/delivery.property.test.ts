@@ -256,7 +256,10 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     arbitrary: fc.record({ type: fc.constant('time' as const), ms: fc.constantFrom(1, 150, 3000, 61_000) }),
   },
 );
-const schedule = fc.array(fc.record({ action, turns: fc.integer({ min: 0, max: 3 }) }), { maxLength: 40 });
+const schedule = fc.array(fc.record({ action, turns: fc.integer({ min: 0, max: 3 }) }), {
+  maxLength: 60,
+  size: 'max',
+});
 
 async function play(steps: readonly { readonly action: Action; readonly turns: number }[]): Promise<World> {
   const world = new World();
