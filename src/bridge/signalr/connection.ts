@@ -10,6 +10,7 @@
  *
  * Owns no timer: the server's sweep calls `sweep`. Must not import a transport or name a protocol other than the handshake's.
  */
+import type { ConnectionHost, ConnectionIdentity } from './connection-host.ts';
 import { Dispatcher, type DispatchTarget } from './dispatcher.ts';
 import { ConnectionError, type ConnectionFailure, closedWithError } from './errors.ts';
 import {
@@ -19,38 +20,16 @@ import {
   handshakeRecordEnd,
   readHandshake,
 } from './handshake.ts';
-import type { Hub, SendOptions } from './hub.ts';
+import type { SendOptions } from './hub.ts';
 import { isPromise } from './is-promise.ts';
 import { Liveness } from './liveness.ts';
 import type { CloseContent } from './messages.ts';
-import type { OutboundFlusher } from './outbound.ts';
 import { OutboundQueue } from './outbound-queue.ts';
 import { type EncodedRecord, type HubProtocol, InvalidRecordError } from './protocol.ts';
-import { type ProbePacer, type ProbeTarget, ReceiptTracker } from './receipts.ts';
+import { type ProbeTarget, ReceiptTracker } from './receipts.ts';
 import { RecordReader, type RecordSink } from './record-reader.ts';
 import type { SharedInvocation } from './shared-invocation.ts';
 import type { Transport, TransportEnd, TransportObserver } from './transport.ts';
-
-/** What all connections of a server share. */
-export interface ConnectionHost<User> {
-  readonly hub: Hub<User>;
-  readonly protocols: readonly HubProtocol[];
-  readonly flusher: OutboundFlusher;
-  readonly pacer: ProbePacer;
-  /** Whole milliseconds of the monotonic clock. */
-  nowMs(): number;
-  report(error: unknown, method: string, connectionId: string): void;
-  /** The transport is gone. Comes once. */
-  onGone(connection: Connection<User>): void;
-}
-
-/** Who is connected. */
-export interface ConnectionIdentity<User> {
-  readonly id: string;
-  readonly user: User;
-  readonly userId: string | undefined;
-  readonly remoteAddress: string;
-}
 
 type State = 'handshake' | 'open' | 'closing' | 'closed';
 
@@ -99,7 +78,8 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
     return this.#host.hub.options.enableDetailedErrors;
   }
 
-  get writtenMark(): number {
+  flushedMark(): number {
+    this.#outbound.flush(undefined);
     return this.#outbound.writtenMark;
   }
 
@@ -179,11 +159,16 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
   onProof(mark: number): void {
     const receipts = this.#receipts;
     if (receipts === undefined || this.#state !== 'open' || !receipts.onProof(mark)) return;
+    for (const callback of receipts.takeProven()) this.#attempt('onAnswered', callback);
+    this.#attempt('onReceived', () => this.#host.hub.onReceived?.(this, mark));
+  }
+
+  /** Runs the hub's code, whose errors must not reach the transport. */
+  #attempt(method: string, callback: () => void): void {
     try {
-      for (const callback of receipts.takeProven()) callback();
-      this.#host.hub.onReceived?.(this, mark);
+      callback();
     } catch (error) {
-      this.report(error, 'onReceived');
+      this.report(error, method);
     }
   }
 
@@ -317,7 +302,7 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
     if (reason === 'orderly' && !isGone) this.#outbound.flush(undefined);
     if (this.#state === 'open') this.#failure ??= failureOf(reason);
     if (this.#state !== 'closed') this.#end();
-    if (isGone) this.#host.onGone(this);
+    if (isGone) this.#host.onGone(this.id);
   }
 
   #closeFailed(failure: ConnectionFailure, message: string, shown: unknown, allowReconnect: boolean): void {

@@ -11,8 +11,8 @@ import { DelayQueue } from './delay-queue.ts';
 
 /** What the tracker needs of its connection. */
 export interface ProbeTarget {
-  /** Mark of the last record handed to the transport. */
-  readonly writtenMark: number;
+  /** Writes what can be written now; answers the mark of the last record that the transport has. */
+  flushedMark(): number;
   /** Sends the probe. Nothing happens when the connection is not open. */
   probe(mark: number): void;
 }
@@ -122,7 +122,7 @@ export class ReceiptTracker {
 
   #probe(): void {
     if (this.#isEnded) return;
-    const mark = this.#target.writtenMark;
+    const mark = this.#target.flushedMark();
     this.#isInInterval = true;
     this.#pacer.later(this);
     // Nothing new has been written yet (the peer is slow): look again after the interval.

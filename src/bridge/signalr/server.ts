@@ -8,7 +8,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '../../time/clock.ts';
 import { type AccessHooks, authenticate, METHOD_NOT_ALLOWED, SHUTTING_DOWN, unauthenticated } from './access.ts';
-import { Connection, type ConnectionHost, type ConnectionIdentity } from './connection.ts';
+import { Connection } from './connection.ts';
+import type { ConnectionHost, ConnectionIdentity } from './connection-host.ts';
 import { negotiate, onHubPath, writeAnswer } from './http-endpoint.ts';
 import type { Hub } from './hub.ts';
 import { jsonProtocol } from './json-protocol.ts';
@@ -27,7 +28,7 @@ export interface SignalRServerOptions<User> extends AccessHooks<User> {
   readonly clock: Clock;
   /**
    * Told of every error that a hub's method or event throws (a HubException too), and of errors of the hooks here. `method` is the
-   * declared method, or the name of the event or hook. For the log; must not throw.
+   * declared method, or the name of the event or hook. For the log; what it throws is dropped.
    */
   readonly onError?: (
     error: unknown,
@@ -72,7 +73,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
   readonly #path: string;
   readonly #negotiations: Negotiations;
   readonly #acceptor: WebSocketAcceptor;
-  readonly #connections = new Set<Connection<User>>();
+  readonly #connections = new Map<string, Connection<User>>();
   readonly #sweepMs: number;
   #sweepTimer: Timer | undefined;
   #isShuttingDown = false;
@@ -98,7 +99,11 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
   }
 
   report(error: unknown, method: string, connectionId: string | undefined): void {
-    this.#options.onError?.(error, { method, connectionId });
+    try {
+      this.#options.onError?.(error, { method, connectionId });
+    } catch {
+      // Where errors are reported to cannot be told of its own.
+    }
   }
 
   handleRequest(request: IncomingMessage, response: ServerResponse): boolean {
@@ -133,7 +138,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
       onError: (error: unknown, method: string) => this.report(error, method, undefined),
       onAccepted: (identity: ConnectionIdentity<User>, transport: WebSocketTransport) => {
         const connection = new Connection(this, identity, transport);
-        this.#connections.add(connection);
+        this.#connections.set(connection.id, connection);
         transport.start(connection);
         this.#watch();
       },
@@ -142,8 +147,8 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
     return true;
   }
 
-  onGone(connection: Connection<User>): void {
-    if (!this.#connections.delete(connection)) return;
+  onGone(connectionId: string): void {
+    if (!this.#connections.delete(connectionId)) return;
     if (this.#connections.size === 0) this.#onEmpty?.();
   }
 
@@ -155,7 +160,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
       this.#onEmpty = resolve;
       const onAbort = (): void => resolve();
       signal?.addEventListener('abort', onAbort);
-      for (const connection of this.#connections) connection.closeWhenIdle({ allowReconnect: true });
+      for (const connection of this.#connections.values()) connection.closeWhenIdle({ allowReconnect: true });
       await promise;
       signal?.removeEventListener('abort', onAbort);
       timer.cancel();
@@ -168,7 +173,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
     this.#sweepTimer?.cancel();
     this.#sweepTimer = undefined;
     this.pacer.close();
-    for (const connection of this.#connections) connection.destroy();
+    for (const connection of this.#connections.values()) connection.destroy();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -182,7 +187,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
   readonly #sweep = (): void => {
     this.#sweepTimer = undefined;
     const nowMs = this.nowMs();
-    for (const connection of this.#connections) connection.sweep(nowMs);
+    for (const connection of this.#connections.values()) connection.sweep(nowMs);
     this.#negotiations.sweep(nowMs, this.hub.options.unusedNegotiationTimeoutMs);
     if (this.#connections.size > 0 || this.#negotiations.size > 0) this.#watch();
   };

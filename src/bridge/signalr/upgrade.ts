@@ -20,7 +20,7 @@ import {
   UNKNOWN_CONNECTION,
   unauthenticated,
 } from './access.ts';
-import type { ConnectionIdentity } from './connection.ts';
+import type { ConnectionIdentity } from './connection-host.ts';
 import { type Negotiation, type Negotiations, newConnectionId } from './negotiate.ts';
 import type { Target } from './request.ts';
 import type { WebSocketAcceptor, WebSocketTransport } from './websocket-transport.ts';

@@ -1,0 +1,104 @@
+/** The server as the stock JavaScript client sees it, with and without negotiation. */
+import {
+  HttpTransportType,
+  HubConnectionBuilder,
+  LogLevel,
+  type HubConnection as StockConnection,
+} from '@microsoft/signalr';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { HubException } from '../../../../src/bridge/signalr/errors.ts';
+import { type HubConnection, type HubMethod, method } from '../../../../src/bridge/signalr/hub.ts';
+import { param } from '../../../../src/bridge/signalr/parameters.ts';
+import { sharedInvocation } from '../../../../src/bridge/signalr/shared-invocation.ts';
+import { host } from './hosted-server.ts';
+import type { TestUser } from './memory-connection.ts';
+
+const ways = [
+  ['negotiating', {}],
+  ['without negotiation', { skipNegotiation: true, transport: HttpTransportType.WebSockets }],
+] as const;
+
+describe.each(ways)('the stock client, %s', (_name, way) => {
+  function client(port: number, user: string, retriesMs: number[] = []): StockConnection {
+    const connection = new HubConnectionBuilder()
+      .withAutomaticReconnect(retriesMs)
+      .withUrl(`http://127.0.0.1:${port}/hub`, { accessTokenFactory: () => user, ...way })
+      .configureLogging(LogLevel.None)
+      .build();
+    onTestFinished(() => connection.stop());
+    return connection;
+  }
+
+  const methods: Record<string, HubMethod<TestUser>> = {
+    Echo: method([param.string], (_context, text) => text),
+    Who: method([], async (context) => context.userId),
+    Sum: method([param.int, param.optional(param.int, 40)], (_context, a, b) => a + b),
+    Refuse: method([], () => {
+      throw new HubException('not today');
+    }),
+  };
+
+  it('calls methods and gets their results and errors', async () => {
+    const { port } = await host({ methods });
+    const connection = client(port, 'alice');
+    await connection.start();
+    expect(await connection.invoke('echo', 'grüße 😀')).toBe('grüße 😀');
+    expect(await connection.invoke('Who')).toBe('alice');
+    expect(await connection.invoke('Sum', 2)).toBe(42);
+    await expect(connection.invoke('Refuse')).rejects.toThrow(
+      "An unexpected error occurred invoking 'Refuse' on the server. HubException: not today",
+    );
+    await expect(connection.invoke('Nothing')).rejects.toThrow('HubException: Method does not exist.');
+  });
+
+  it('hears events in order, and is answered in parallel calls in order', async () => {
+    const connections: HubConnection<TestUser>[] = [];
+    const { port } = await host({ methods, onConnected: (connection) => void connections.push(connection) });
+    const heard: number[] = [];
+    const last = Promise.withResolvers<void>();
+    const connection = client(port, 'bob');
+    connection.on('Event', (n: number) => {
+      heard.push(n);
+      if (n === 99) last.resolve();
+    });
+    await connection.start();
+    for (let n = 0; n < 100; n += 1) connections[0]?.sendShared(sharedInvocation('Event', [n]));
+    const answers = await Promise.all(
+      Array.from({ length: 100 }, (_, n) => connection.invoke<string>('Echo', String(n))),
+    );
+    await last.promise;
+    expect(heard).toEqual(Array.from({ length: 100 }, (_, n) => n));
+    expect(answers).toEqual(Array.from({ length: 100 }, (_, n) => String(n)));
+  });
+
+  it('is refused without a good token', async () => {
+    const { port } = await host({ methods }, { authenticate: () => ({ ok: false, status: 401, challenge: 'Bearer' }) });
+    await expect(client(port, 'nobody').start()).rejects.toThrow();
+  });
+
+  it('tries to come back after the server has drained', async () => {
+    const { port, signalr } = await host({ methods });
+    const reconnecting = Promise.withResolvers<void>();
+    const connection = client(port, 'alice', [0]);
+    connection.onreconnecting(() => reconnecting.resolve());
+    await connection.start();
+    await signalr.drain();
+    await reconnecting.promise;
+  });
+
+  it('proves receipt without knowing', async () => {
+    const received = Promise.withResolvers<number>();
+    let wanted = 0;
+    const { port } = await host({
+      methods,
+      onConnected: (connection) => {
+        wanted = connection.send('Event', [], { receipt: true });
+      },
+      onReceived: (_connection, mark) => received.resolve(mark),
+    });
+    const connection = client(port, 'alice');
+    connection.on('Event', () => {});
+    await connection.start();
+    expect(await received.promise).toBeGreaterThanOrEqual(wanted);
+  });
+});
