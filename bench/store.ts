@@ -40,12 +40,10 @@ await withStore(async (store) => {
   const large = await newestPage(store.messages, quick ? 50_000 : 1_000_000);
   rows.push(small, large);
 });
-for (const row of rows)
-  console.log(
-    Object.entries(row)
-      .map(([name, value]) => `${name} ${value}`)
-      .join(' · '),
-  );
+for (const row of rows) {
+  const cells = Object.entries(row).map(([name, value]) => `${name} ${value}`);
+  process.stdout.write(`${cells.join(' · ')}\n`);
+}
 
 async function withStore(use: (store: SqliteStore) => Promise<void>): Promise<void> {
   const dataDir = await mkdtemp(join(tmpdir(), 'store-bench-'));
