@@ -12,6 +12,7 @@ import { type AuthSetup, setUpAuth } from './auth/setup.ts';
 import { createChatHub } from './bridge/chat-hub.ts';
 import { PageSends } from './bridge/page-sends.ts';
 import { createRestDoor } from './bridge/rest.ts';
+import { HubException } from './bridge/signalr/errors.ts';
 import type { Hub } from './bridge/signalr/hub.ts';
 import { createSignalRServer, type SignalRServer } from './bridge/signalr/server.ts';
 import { MemoryBroker } from './broker/memory.ts';
@@ -164,7 +165,11 @@ export async function createApp(config: Config, replacements: Replacements = {})
       isOriginAllowed,
       admit: ({ userId, remoteAddress }) => admit(connectionLimits, userId, remoteAddress),
       remoteAddressOf: (request) => clientAddress(request, config.http.trustProxy),
-      onError: (error, where) => log.error('hub.failed', { ...where }, error),
+      onError: (error, where) => {
+        // A HubException is the client's mistake, told to the client.
+        if (error instanceof HubException) log.debug('hub.refused', { ...where });
+        else log.error('hub.failed', { ...where }, error);
+      },
     });
     undo.push(() => hub.close());
     const rest = createRestDoor({

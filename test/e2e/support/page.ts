@@ -1,0 +1,101 @@
+/** The existing web page as a client: the stock SignalR client with the page's settings, and the page's REST calls. */
+import { HttpTransportType, type HubConnection, HubConnectionBuilder, LogLevel } from '@microsoft/signalr';
+
+/** Every event the server sends to a page. */
+export const EVENTS = [
+  'ReceiveMessage',
+  'MessageStatusChanged',
+  'MessageDelivered',
+  'MessageRead',
+  'AllMessagesRead',
+  'MessageDeleted',
+  'MessageRedacted',
+  'UserStatusChanged',
+] as const;
+
+export type PageEvent = (typeof EVENTS)[number];
+
+export interface PageOptions {
+  readonly url: string;
+  readonly token: string;
+  /** False: the older build, which negotiates. Default true. */
+  readonly skipNegotiation?: boolean;
+  /** Whether to reconnect by itself, quickly. Default false. */
+  readonly reconnects?: boolean;
+}
+
+export class Page implements AsyncDisposable {
+  readonly hub: HubConnection;
+  readonly events: { readonly name: PageEvent; readonly args: readonly unknown[] }[] = [];
+  readonly #options: PageOptions;
+  #waiting: { readonly done: () => boolean; readonly resolve: () => void }[] = [];
+
+  constructor(options: PageOptions) {
+    this.#options = options;
+    const { token, url, skipNegotiation = true } = options;
+    const builder = new HubConnectionBuilder()
+      .withUrl(`${url}/chathub`, {
+        accessTokenFactory: () => token,
+        ...(skipNegotiation && { transport: HttpTransportType.WebSockets, skipNegotiation: true }),
+      })
+      .configureLogging(LogLevel.None);
+    if (options.reconnects) builder.withAutomaticReconnect([50, 100, 200, 400, 800, 1000, 1000, 1000, 1000, 1000]);
+    this.hub = builder.build();
+    for (const name of EVENTS) {
+      this.hub.on(name, (...args: unknown[]) => {
+        this.events.push({ name, args });
+        for (const item of this.#waiting.filter((waiting) => waiting.done())) item.resolve();
+        this.#waiting = this.#waiting.filter((waiting) => !waiting.done());
+      });
+    }
+  }
+
+  static async open(options: PageOptions): Promise<Page> {
+    const page = new Page(options);
+    await page.hub.start();
+    return page;
+  }
+
+  /** Arguments of every event of this name so far. */
+  all(name: PageEvent): (readonly unknown[])[] {
+    return this.events.filter((event) => event.name === name).map((event) => event.args);
+  }
+
+  /** Ids of the messages received so far, in order. */
+  get received(): string[] {
+    return this.all('ReceiveMessage').map((args) => String(args[2]));
+  }
+
+  /** Texts of the messages received so far, in order. */
+  get texts(): string[] {
+    return this.all('ReceiveMessage').map((args) => String(args[1]));
+  }
+
+  /** Resolves once `done` holds; it is asked again after every event. */
+  until(done: () => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      if (done()) resolve();
+      else this.#waiting.push({ done, resolve });
+    });
+  }
+
+  /** Sends by the hub as the page does. @returns the message id. */
+  send(senderId: string, receiverId: string, text: string, ...more: string[]): Promise<string> {
+    return this.hub.invoke<string>('SendMessage', senderId, receiverId, text, ...more);
+  }
+
+  /** A REST call with the page's token. */
+  async rest(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }> {
+    const response = await fetch(`${this.#options.url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${this.#options.token}`, 'content-type': 'application/json' },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, body: text === '' ? undefined : JSON.parse(text) };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.hub.stop();
+  }
+}

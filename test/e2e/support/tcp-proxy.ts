@@ -1,0 +1,113 @@
+/**
+ * A TCP proxy whose connections can be cut, frozen (both directions stand still and the sockets stay open) or made
+ * half-open (what the server sends vanishes, the client hears nothing more).
+ */
+import { connect, createServer, type Server, type Socket } from 'node:net';
+
+type Mode = 'pass' | 'freeze' | 'swallowAnswers';
+
+export class TcpProxy implements AsyncDisposable {
+  readonly #server: Server;
+  readonly #pairs = new Set<{ client: Socket; upstream: Socket }>();
+  #mode: Mode = 'pass';
+  #accepting = true;
+  #upstreamPort: number;
+  port = 0;
+
+  private constructor(upstreamPort: number) {
+    this.#upstreamPort = upstreamPort;
+    this.#server = createServer((client) => this.#accept(client));
+  }
+
+  static async open(upstreamPort: number): Promise<TcpProxy> {
+    const proxy = new TcpProxy(upstreamPort);
+    await new Promise<void>((resolve) => proxy.#server.listen(0, '127.0.0.1', resolve));
+    const address = proxy.#server.address();
+    if (address === null || typeof address === 'string') throw new Error('No port');
+    proxy.port = address.port;
+    return proxy;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  /** Connections that go through. */
+  get connections(): number {
+    return this.#pairs.size;
+  }
+
+  /** Resets every connection. */
+  cut(): void {
+    for (const { client, upstream } of this.#pairs) {
+      client.resetAndDestroy();
+      upstream.resetAndDestroy();
+    }
+  }
+
+  /** Nothing passes any more, nobody is told. What is sent meanwhile waits in the proxy's sockets. */
+  freeze(): void {
+    this.#mode = 'freeze';
+    for (const { client, upstream } of this.#pairs) {
+      client.pause();
+      upstream.pause();
+    }
+  }
+
+  /** Lets everything pass again. */
+  thaw(): void {
+    this.#mode = 'pass';
+    for (const { client, upstream } of this.#pairs) {
+      client.resume();
+      upstream.resume();
+    }
+  }
+
+  /** What the server sends from now on is thrown away; what the client sends still arrives. */
+  swallowAnswers(): void {
+    this.#mode = 'swallowAnswers';
+  }
+
+  /** Whether new connections are let in. */
+  set accepting(accepting: boolean) {
+    this.#accepting = accepting;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #accept(client: Socket): void {
+    if (!this.#accepting) {
+      client.resetAndDestroy();
+      return;
+    }
+    const upstream = connect(this.#upstreamPort, '127.0.0.1');
+    const pair = { client, upstream };
+    this.#pairs.add(pair);
+    client.on('data', (chunk) => {
+      if (!upstream.write(chunk)) client.pause();
+    });
+    upstream.on('drain', () => this.#mode !== 'freeze' && client.resume());
+    upstream.on('data', (chunk) => {
+      if (this.#mode === 'swallowAnswers') return;
+      if (!client.write(chunk)) upstream.pause();
+    });
+    client.on('drain', () => this.#mode !== 'freeze' && upstream.resume());
+    const end = (): void => {
+      this.#pairs.delete(pair);
+      client.destroy();
+      upstream.destroy();
+    };
+    for (const socket of [client, upstream]) {
+      socket.on('error', end);
+      socket.on('close', end);
+      socket.on('end', end);
+    }
+    if (this.#mode === 'freeze') {
+      client.pause();
+      upstream.pause();
+    }
+  }
+}
