@@ -158,7 +158,8 @@ export interface MessageStore {
   unreadCounts(userId: string): Promise<{ readonly otherId: string; readonly count: number }[]>;
   /**
    * Living messages to `userId` above the named cursor of each conversation, ordered by `sentAtMs`, sender and seq (so
-   * in order within each conversation), at most `limit`, after `after`.
+   * in order within each conversation), at most `limit`, after `after`. One call sees one state of the store: no message
+   * without those that were committed before it.
    */
   listPending(
     userId: string,

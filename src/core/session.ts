@@ -50,6 +50,8 @@ export interface SessionDependencies {
 export const NOWHERE: StreamPosition = { epoch: '', offset: 0 };
 
 const PAGE = 100;
+/** Most messages of the last minute that are read at one stroke; beyond it they are paged too. */
+const YOUNG_PAGE = 2000;
 const HISTORY_LIMIT = 10_000;
 const MAX_BUFFERED = 10_000;
 const FIRST_RETRY_MS = 100;
@@ -188,32 +190,42 @@ export class Session {
     return true;
   }
 
-  /** Brings the client up to date from the store: everything pending, in order, before the first live event. */
+  /**
+   * Brings the client up to date from the store: everything pending, in order, before the first live event.
+   *
+   * A message that is committed between two pages may sort before what was handed on already (same time, another
+   * sender; a clock that went back) and then comes through the stream, while its successor sorts behind and would come
+   * from the next page: too early. So whatever is young enough for that is read at one stroke.
+   */
   async #recoverFromStore(): Promise<void> {
     this.#covered = this.#buffer.length;
     const top = await this.#deps.broker.top(this.userId);
     const replayed = new Set<string>();
     const recentMs = this.#deps.clock.now() - OVERLAP_MS;
     let told = false;
+    let limit = PAGE;
     let after: ReplayCursor | undefined;
-    for (;;) {
-      const page = await this.#deps.store.listPending(this.userId, {
+    for (let more = true; more; ) {
+      let page = await this.#deps.store.listPending(this.userId, {
         above: this.#replayAbove,
-        limit: PAGE,
+        limit,
         ...(after !== undefined && { after }),
       });
       if (this.#isClosed()) return;
       if (!this.#announced && page.length === 0) told = true;
       this.#announce(told ? top : NOWHERE, false);
-      for (const message of page) {
+      more = page.length === limit;
+      if (more && limit === PAGE && page.some((message) => message.sentAtMs >= recentMs)) {
+        limit = YOUNG_PAGE;
+        page = page.filter((message) => message.sentAtMs < recentMs);
+      }
+      for (const [index, message] of page.entries()) {
         if (this.#isClosed()) return;
         if (message.sentAtMs >= recentMs) replayed.add(message.id);
         this.sink.event({ type: 'messageSent', message }, undefined, true);
+        after = { sentAtMs: message.sentAtMs, senderId: message.senderId, seq: message.seq };
+        if ((index + 1) % PAGE === 0) await this.#room();
       }
-      const last = page.at(-1);
-      if (last === undefined || page.length < PAGE) break;
-      after = { sentAtMs: last.sentAtMs, senderId: last.senderId, seq: last.seq };
-      await this.#room();
     }
     if (this.#isClosed()) return;
     this.#position = top;

@@ -165,6 +165,38 @@ describe('a session without a position', () => {
     expect(sink.messageIds).toEqual(range(1, 102));
   });
 
+  test('keeps the order of a conversation whose messages are committed between pages and sort around their end', async () => {
+    for (const id of range(1, 120)) {
+      await store.write([{ type: 'append', id, senderId: 'carol', receiverId: 'bob', text: id, atMs: clock.now() }]);
+    }
+    const sink = new RecordingSink();
+    sink.full = true;
+    await open({ sink });
+    const first = await commit('alice1');
+    await clock.advance(1);
+    const second = await commit('alice2');
+    sink.release();
+    await settle();
+    await publish(first);
+    await publish(second);
+    expect(sink.messageIds).toEqual([...range(1, 120), 'alice1', 'alice2']);
+  });
+
+  test('pages what is older than a minute and takes the rest in one stroke', async () => {
+    await send(...range(1, 250));
+    await clock.advance(61_000);
+    await send(...range(251, 400));
+    const limits: number[] = [];
+    const { sink } = await open({
+      pending: (userId, page) => {
+        limits.push(page.limit);
+        return store.listPending(userId, page);
+      },
+    });
+    expect(sink.messageIds).toEqual(range(1, 400));
+    expect(limits).toEqual([100, 100, 100, 2000]);
+  });
+
   test('gets a message that was committed before the replay and is published after it, once', async () => {
     const late = await commit('m1');
     const { sink } = await open();
@@ -499,6 +531,7 @@ describe('a session whose store or broker fails', () => {
 
   test('repeats a replay that broke off, in order', async () => {
     await send(...range(1, 150));
+    await clock.advance(61_000);
     let pages = 0;
     store.fault = (method) => {
       if (method === 'listPending') pages += 1;
