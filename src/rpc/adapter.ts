@@ -22,6 +22,8 @@ export interface AdapterDependencies {
   readonly clock: Clock;
   readonly log: RpcLog;
   readonly finish: FinishCall;
+  /** The address that a request comes from. */
+  readonly addressOf: (request: NodeRequest) => string;
   /** Deadline of a unary call whose client names none, in milliseconds. */
   readonly defaultDeadlineMs: number;
   /** How long past its deadline a unary call may take to be received and sent, in milliseconds. Then it is cut. */
@@ -92,6 +94,7 @@ export class NodeAdapter {
       identity: undefined,
       timeoutMs: undefined,
       finished: false,
+      address: () => this.#deps.addressOf(request),
       cut: () => cut(response),
       isGone: () => isGone(response),
     };
@@ -99,8 +102,9 @@ export class NodeAdapter {
     this.#sweepLater();
     response.once('close', () => {
       this.#calls.delete(call);
-      // Whatever neither the gate nor the interceptor saw: what could not be parsed, and clients that left before that.
-      this.#deps.finish(call, response.headersSent ? 'rejected' : 'canceled');
+      // Whatever neither the gate nor the interceptor saw: what could not be read, and clients that left before that.
+      const code = response.writableFinished ? 'rejected' : 'canceled';
+      setImmediate(() => this.#deps.finish(call, code));
     });
     response.once('finish', () => stopReading(request));
     return call;

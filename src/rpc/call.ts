@@ -18,6 +18,8 @@ export interface Call {
   timeoutMs: number | undefined;
   /** True once the call was logged and counted. */
   finished: boolean;
+  /** The client's address, for the limits per address. */
+  readonly address: () => string;
   /** Destroys the call's transport, whatever it still holds. Idempotent. */
   readonly cut: () => void;
   /** Whether the call's transport has closed, so that nothing can be sent any more. */

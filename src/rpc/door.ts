@@ -14,6 +14,7 @@ import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection as ReflectionV1 } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
 import { ServerReflection as ReflectionV1Alpha } from '../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
 import type { Chat } from '../core/chat.ts';
+import type { ConnectionLimits } from '../core/connection-limits.ts';
 import type { TokenVerifier } from '../core/identity.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { Policy } from '../core/policy.ts';
@@ -22,7 +23,7 @@ import type { Profiles } from '../core/profiles.ts';
 import type { Reader } from '../core/reader.ts';
 import type { Registry } from '../core/registry.ts';
 import type { Clock } from '../time/clock.ts';
-import { NodeAdapter, type NodeHandler } from './adapter.ts';
+import { NodeAdapter, type NodeHandler, type NodeRequest } from './adapter.ts';
 import { createChatHandlers } from './chat-handlers.ts';
 import { createHealthHandlers } from './health.ts';
 import { createCallInterceptor, createFinishCall, createGate } from './interceptors.ts';
@@ -44,6 +45,10 @@ export interface RpcDoorDependencies {
   readonly metrics: Metrics;
   readonly log: RpcLog;
   readonly health: HealthSource;
+  /** Shared with the other doors. Streams that a service opens for another user count for their address alone. */
+  readonly limits: Pick<ConnectionLimits, 'acquire'>;
+  /** The address that a request comes from, for those limits. */
+  readonly addressOf: (request: NodeRequest) => string;
   readonly options: RpcOptions;
 }
 
@@ -67,8 +72,8 @@ export interface RpcDoor {
 }
 
 export function createRpcDoor(dependencies: RpcDoorDependencies): RpcDoor {
-  const { chat, clock, health, log, metrics, options, profiles, reader, verifier } = dependencies;
-  const streams = new LiveStreams(metrics, options.maxStreamsPerUser);
+  const { addressOf, chat, clock, health, log, metrics, options, profiles, reader, verifier } = dependencies;
+  const streams = new LiveStreams(metrics);
   const finish = createFinishCall({ clock, metrics, log });
   const openServices = new Set([Health.typeName, ReflectionV1.typeName, ReflectionV1Alpha.typeName]);
   const calls = { verifier, profiles, clock, metrics, log, options, openServices };
@@ -91,7 +96,7 @@ export function createRpcDoor(dependencies: RpcDoorDependencies): RpcDoor {
     .service(ReflectionV1, { serverReflectionInfo: (requests, context) => reflect(requests, context) })
     .service(ReflectionV1Alpha, { serverReflectionInfo: (requests, context) => reflect(requests, context) });
   const { defaultDeadlineMs, queueMaxAgeMs: unaryGraceMs } = options;
-  const adapter = new NodeAdapter({ router, clock, log, finish, defaultDeadlineMs, unaryGraceMs });
+  const adapter = new NodeAdapter({ router, clock, log, finish, addressOf, defaultDeadlineMs, unaryGraceMs });
   return {
     handler: (request, response) => adapter.handle(request, response),
     paths: adapter.paths,

@@ -8,6 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { GoingAwayReason, type StreamEventsResponse } from '../../gen/carepro/chat/v1/chat_service_pb.ts';
+import type { ConnectionLimits } from '../core/connection-limits.ts';
 import { ChatError } from '../core/errors.ts';
 import type { ChatEvent, StreamPosition } from '../core/events.ts';
 import type { Identity } from '../core/identity.ts';
@@ -32,6 +33,7 @@ export interface EventStreamDependencies {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly streams: LiveStreams;
+  readonly limits: Pick<ConnectionLimits, 'acquire'>;
   readonly options: RpcOptions;
 }
 
@@ -68,6 +70,8 @@ export class EventStream implements SessionSink, LiveStream {
   readonly #own: boolean;
   readonly #queue: OutboundQueue<ServerFrame>;
   readonly #session: OpenSession;
+  /** Gives back the place among the connections of the user and the address. */
+  readonly #leave: () => void;
   readonly #onAbort = (): void => this.fail(abortError(this.#signal));
   #identity: Identity;
   #settleReady: (ready: boolean) => void = () => undefined;
@@ -87,7 +91,7 @@ export class EventStream implements SessionSink, LiveStream {
    * @throws ChatError if the identity may not, has too many streams, or the server is shutting down.
    */
   constructor(dependencies: EventStreamDependencies, call: Call, signal: AbortSignal, request: OpenRequest) {
-    const { clock, options, policy, presence, registry, streams } = dependencies;
+    const { clock, limits, options, policy, presence, registry, streams } = dependencies;
     if (signal.aborted) throw abortError(signal);
     if (call.identity === undefined) throw new ChatError('unauthenticated', 'TOKEN_MISSING', 'Authentication required');
     this.#deps = dependencies;
@@ -106,7 +110,7 @@ export class EventStream implements SessionSink, LiveStream {
       this.#settleReady = resolve;
     });
     this.#lastSentMs = clock.monotonicMs();
-    streams.add(this, this.#own ? this.userId : undefined);
+    this.#leave = limits.acquire(this.#own ? this.userId : undefined, call.address());
     const session = {
       userId: this.userId,
       ...(request.position !== undefined && { position: request.position }),
@@ -115,9 +119,11 @@ export class EventStream implements SessionSink, LiveStream {
       seesEverybody: policy.seesEverybody(call.identity),
     };
     try {
+      streams.add(this);
       this.#session = registry.open(session, this);
     } catch (error) {
-      streams.delete(this, this.#own ? this.userId : undefined);
+      streams.delete(this);
+      this.#leave();
       throw error;
     }
     if (this.#own) presence.connected(this.userId, this.connectionId);
@@ -257,7 +263,8 @@ export class EventStream implements SessionSink, LiveStream {
     this.#queue.close();
     this.#cut?.cancel();
     this.#signal.removeEventListener('abort', this.#onAbort);
-    this.#deps.streams.delete(this, this.#own ? this.userId : undefined);
+    this.#deps.streams.delete(this);
+    this.#leave();
   }
 
   #beatIn(delayMs: number): void {

@@ -1,4 +1,4 @@
-/** The streams that are open at this door: how many each user has, and their common end when the server drains. */
+/** The streams that are open at this door, and their common end when the server drains. */
 import { ChatError } from '../core/errors.ts';
 import type { Metrics } from '../core/metrics.ts';
 
@@ -13,49 +13,28 @@ const JITTER = 0.5;
 
 export class LiveStreams {
   readonly #metrics: Metrics;
-  readonly #maxPerUser: number;
   readonly #streams = new Set<LiveStream>();
-  readonly #perUser = new Map<string, number>();
   #reconnectAfterMs: number | undefined;
   #emptied: (() => void)[] = [];
 
-  constructor(metrics: Metrics, maxPerUser: number) {
+  constructor(metrics: Metrics) {
     this.#metrics = metrics;
-    this.#maxPerUser = maxPerUser;
   }
 
   get size(): number {
     return this.#streams.size;
   }
 
-  /**
-   * Takes a stream in.
-   * @param userId whose streams it counts among; undefined = nobody's.
-   * @throws ChatError `unavailable` while draining, `resourceExhausted` if the user has too many.
-   */
-  add(stream: LiveStream, userId?: string): void {
+  /** Takes a stream in. @throws ChatError `unavailable` while draining. */
+  add(stream: LiveStream): void {
     if (this.#reconnectAfterMs !== undefined) throw shuttingDown(this.#reconnectAfterMs);
-    if (userId !== undefined) {
-      const count = this.#perUser.get(userId) ?? 0;
-      if (count >= this.#maxPerUser) {
-        throw new ChatError('resourceExhausted', 'TOO_MANY_CONNECTIONS', 'Too many streams are open for this user', {
-          retryAfterMs: 1000,
-        });
-      }
-      this.#perUser.set(userId, count + 1);
-    }
     this.#streams.add(stream);
     this.#metrics.gauge('chat_rpc_streams', this.#streams.size);
   }
 
   /** A stream is over. Idempotent. */
-  delete(stream: LiveStream, userId?: string): void {
+  delete(stream: LiveStream): void {
     if (!this.#streams.delete(stream)) return;
-    if (userId !== undefined) {
-      const count = (this.#perUser.get(userId) ?? 1) - 1;
-      if (count === 0) this.#perUser.delete(userId);
-      else this.#perUser.set(userId, count);
-    }
     this.#metrics.gauge('chat_rpc_streams', this.#streams.size);
     if (this.#streams.size > 0) return;
     const emptied = this.#emptied;

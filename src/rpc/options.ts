@@ -15,8 +15,6 @@ export interface RpcOptions {
   readonly cutGraceMs: number;
   /** Frames of one stream that may be in work; then the stream is not read until one is answered. Default 64. */
   readonly maxPendingFrames: number;
-  /** Most streams that a user may have open for itself at this instance. Default 100. Beyond it: RESOURCE_EXHAUSTED. */
-  readonly maxStreamsPerUser: number;
   /** Deadline of a unary call whose client names none, in milliseconds. Default 30,000. */
   readonly defaultDeadlineMs: number;
   /** How long past its expiry a stream's token still counts, in milliseconds. Default 30,000 (clocks differ). */
@@ -31,7 +29,6 @@ export const DEFAULT_RPC_OPTIONS: RpcOptions = {
   queueMaxAgeMs: 30_000,
   cutGraceMs: 1000,
   maxPendingFrames: 64,
-  maxStreamsPerUser: 100,
   defaultDeadlineMs: 30_000,
   expiryToleranceMs: 30_000,
 };
