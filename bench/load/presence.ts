@@ -1,0 +1,93 @@
+/**
+ * Load of presence: watchers stay connected while bursts of other users come online and, when every watcher has been told,
+ * go offline again. Counted is every UserStatusChanged that reaches any connection.
+ */
+import { type HubAddress, type HubConnection, openAll } from './hub-connection.ts';
+import { serveLoad } from './remote.ts';
+import { type MeasuredWindow, measureWhile, repeatFor, sleep, until } from './window.ts';
+
+export interface ConnectWatchers {
+  readonly address: HubAddress;
+  readonly serverPid: number;
+  readonly watcherTokens: readonly string[];
+  /** Tokens of the users that come and go. */
+  readonly visitorTokens: readonly string[];
+}
+
+export interface PresencePhase {
+  /** Users that come together. */
+  readonly burst: number;
+  readonly warmUpMs: number;
+  readonly measureMs: number;
+}
+
+const TOLD_WITHIN_MS = 30_000;
+const EVENT = '"UserStatusChanged"';
+
+let options: ConnectWatchers | undefined;
+let watchers: HubConnection[] = [];
+let events = 0;
+let watcherEvents = 0;
+
+function countEvents(frame: string): number {
+  let count = 0;
+  for (let at = frame.indexOf(EVENT); at >= 0; at = frame.indexOf(EVENT, at + EVENT.length)) count++;
+  return count;
+}
+
+async function connect(given: ConnectWatchers): Promise<void> {
+  options = given;
+  watchers = await openAll(given.address, given.watcherTokens);
+  for (const watcher of watchers) {
+    watcher.onFrame = (frame) => {
+      const count = countEvents(frame);
+      events += count;
+      watcherEvents += count;
+    };
+  }
+  await quiet();
+}
+
+/** Waits until the announcements of the watchers themselves are through. */
+async function quiet(): Promise<void> {
+  for (let seen = -1; seen !== events; ) {
+    seen = events;
+    await sleep(1000);
+  }
+}
+
+async function allTold(expected: number, what: string): Promise<void> {
+  const isTold = (): boolean => {
+    if (watchers.some((watcher) => watcher.ended)) throw new Error('the server closed a connection');
+    return watcherEvents >= expected;
+  };
+  await until(isTold, TOLD_WITHIN_MS, () => `${watcherEvents} of ${expected} ${what} events had reached the watchers`);
+}
+
+async function comeAndGo(burst: number): Promise<void> {
+  if (options === undefined) throw new Error('connect first');
+  watcherEvents = 0;
+  const visitors = await openAll(options.address, options.visitorTokens.slice(0, burst));
+  for (const visitor of visitors) {
+    visitor.onFrame = (frame) => {
+      events += countEvents(frame);
+    };
+  }
+  await allTold(watchers.length * burst, 'Online');
+  for (const visitor of visitors) visitor.close();
+  await allTold(watchers.length * burst * 2, 'Offline');
+}
+
+async function run(phase: PresencePhase): Promise<MeasuredWindow> {
+  if (options === undefined) throw new Error('connect first');
+  await repeatFor(phase.warmUpMs, () => comeAndGo(phase.burst));
+  return measureWhile(
+    options.serverPid,
+    () => repeatFor(phase.measureMs, () => comeAndGo(phase.burst)),
+    () => events,
+  );
+}
+
+const handlers = { connect, run };
+export type PresenceLoad = typeof handlers;
+serveLoad(handlers);
