@@ -193,6 +193,8 @@ export async function createApp(config: Config, replacements: Replacements = {})
       clock,
       metrics,
       health,
+      limits: connectionLimits,
+      addressOf: (request) => clientAddress(request, config.http.trustProxy),
       log: {
         rpc: (entry) => log.debug('rpc', { ...entry }),
         error: ({ error, ...facts }) => log.error('rpc.failed', facts, error),
@@ -203,7 +205,6 @@ export async function createApp(config: Config, replacements: Replacements = {})
         heartbeatIntervalMs: config.streams.heartbeatIntervalMs,
         queueMaxBytes: config.streams.queueMaxBytes,
         queueMaxAgeMs: config.streams.queueMaxAgeMs,
-        maxStreamsPerUser: config.http.maxConnectionsPerUser,
       },
     });
     undo.push(() => rpc.close());

@@ -65,6 +65,8 @@ export class Listener implements AsyncDisposable {
   readonly #http2: Http2Server;
   readonly #sessions: Http2Sessions;
   readonly #sockets = new Set<Socket>();
+  /** Connections whose first bytes have not told yet what they speak. */
+  readonly #undecided = new Set<Socket>();
   readonly #perAddress: AddressCounter;
   #draining = false;
 
@@ -73,7 +75,11 @@ export class Listener implements AsyncDisposable {
     this.#perAddress = new AddressCounter(options.maxConnectionsPerAddress);
     this.#sessions = new Http2Sessions(options.clock, options.http2PingIntervalMs);
     const answer = (request: HttpRequest, response: HttpResponse): void => {
-      if (this.#draining && request.httpVersionMajor === 1) response.setHeader('connection', 'close');
+      if (request.httpVersionMajor === 1) {
+        if (this.#draining) response.setHeader('connection', 'close');
+        // What was asked before the drain is answered, and then its connection ends too.
+        else response.once('close', () => void (this.#draining && request.socket.destroySoon()));
+      }
       options.handler(request, response);
     };
     const httpOptions: ServerOptions = {
@@ -140,6 +146,7 @@ export class Listener implements AsyncDisposable {
     this.#draining = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#sessions.goAway();
+    for (const socket of this.#undecided) socket.destroy();
     const timer = this.#options.clock.schedule(withinMs, () => this.#destroyAll());
     await closed;
     timer.cancel();
@@ -175,7 +182,18 @@ export class Listener implements AsyncDisposable {
         if ((socket as TLSSocket).alpnProtocol === 'h2') toHttp2();
         else toHttp1();
       } else {
-        sniff(socket, this.#options, { toHttp1, toHttp2 });
+        this.#undecided.add(socket);
+        socket.once('close', () => void this.#undecided.delete(socket));
+        sniff(socket, this.#options, {
+          toHttp1: () => {
+            this.#undecided.delete(socket);
+            toHttp1();
+          },
+          toHttp2: () => {
+            this.#undecided.delete(socket);
+            toHttp2();
+          },
+        });
       }
     });
   }
@@ -187,6 +205,8 @@ export class Listener implements AsyncDisposable {
       return;
     }
     this.#sockets.add(socket);
+    // Whoever takes the socket over listens too; this one makes sure that a reset never ends the process.
+    socket.on('error', () => undefined);
     socket.once('close', () => {
       this.#sockets.delete(socket);
       this.#perAddress.give(address);

@@ -18,13 +18,21 @@ export interface Timer {
   cancel(): void;
 }
 
+/** Longest delay that Node's timers keep (2^31 - 1 ms, 24.8 days); a longer one would fire at once. */
+const MAX_TIMEOUT_MS = 2_147_483_647;
+
 /** The clock of the operating system. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonicMs: () => performance.now(),
   schedule(delayMs, callback) {
-    const handle = setTimeout(callback, delayMs);
-    handle.unref();
+    let handle: NodeJS.Timeout;
+    const arm = (leftMs: number): void => {
+      const stepMs = Math.min(leftMs, MAX_TIMEOUT_MS);
+      handle = setTimeout(() => (leftMs > stepMs ? arm(leftMs - stepMs) : callback()), stepMs);
+      handle.unref();
+    };
+    arm(delayMs);
     return { cancel: () => clearTimeout(handle) };
   },
 };

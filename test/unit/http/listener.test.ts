@@ -290,6 +290,33 @@ describe('Draining', () => {
     expect(listener.connections).toBe(0);
   });
 
+  test('ends kept-alive connections with the answer they are at, and silent ones at once', async () => {
+    let answer: () => void = () => undefined;
+    const begun = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    let finish: () => void = () => undefined;
+    const clock = new FakeClock();
+    const { listener, port } = await start({
+      clock,
+      handler: (_request, response) => {
+        response.writeHead(200);
+        finish = () => response.end('done');
+        answer();
+      },
+    });
+    const silent = raw(port);
+    const busy = raw(port);
+    busy.socket.write('GET / HTTP/1.1\r\nHost: a\r\n\r\n');
+    await begun;
+    await expect.poll(() => listener.connections).toBe(2);
+    const drained = listener.drain(60_000);
+    expect(await silent.ended).toBe('');
+    finish();
+    expect(await busy.ended).toContain('done');
+    await drained;
+  });
+
   test('cuts what does not finish in time', async () => {
     const clock = new FakeClock();
     const { listener, port } = await start({ clock, handler: (request) => void request.resume() });
