@@ -205,7 +205,8 @@ export class PageSends {
     if (fromMs > startedAtMs) return undefined;
     const { receiverId } = asked;
     const { text, warning } = messagePolicy.review({ senderId, receiverId, text: asked.text });
-    let toMs = startedAtMs;
+    // A message of this process can stand in the very millisecond of the start.
+    let toMs = startedAtMs - 1;
     for (let lookup = 0; lookup < MAX_LOST_LOOKUPS && toMs >= fromMs; lookup += 1) {
       const message = await store.findSendWithoutId({ senderId, receiverId, text, fromMs, toMs });
       if (message === undefined) return undefined;

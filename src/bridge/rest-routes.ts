@@ -5,6 +5,7 @@
 import type { Chat } from '../core/chat.ts';
 import { ChatError } from '../core/errors.ts';
 import type { Identity } from '../core/identity.ts';
+import type { UserProfile } from '../core/message.ts';
 import type { Profiles } from '../core/profiles.ts';
 import type { Reader } from '../core/reader.ts';
 import { chatPreviewDto, conversationDto, messageDto, userDto } from './dto.ts';
@@ -120,11 +121,23 @@ export function restRoutes({ chat, profiles, reader, sends }: RestRouteDependenc
       ...get('/api/users/'),
       handle: async ({ id, identity }) => {
         const profile = (await profiles.read(identity, [id])).get(id);
-        if (profile === undefined) throw new ChatError('notFound', 'USER_NOT_FOUND', 'User not found');
-        return userDto(profile);
+        if (profile !== undefined) return userDto(profile);
+        if (id !== identity.userId) throw new ChatError('notFound', 'USER_NOT_FOUND', 'User not found');
+        return userDto(claimedProfile(identity, id));
       },
     },
   ];
+}
+
+/** What a token says of its user: the directory learns it a moment after the first call. */
+function claimedProfile({ email, name, picture, roleClaim }: Identity, userId: string): UserProfile {
+  return {
+    userId,
+    ...(name !== undefined && { name }),
+    ...(email !== undefined && { email }),
+    ...(picture !== undefined && { avatarUrl: picture }),
+    ...(roleClaim !== undefined && { role: roleClaim }),
+  };
 }
 
 function get(path: string): Omit<RestRoute, 'handle'> {
