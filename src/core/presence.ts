@@ -175,6 +175,8 @@ export class PresenceTracker {
       const atMs = clock.now();
       for (const [connectionId, userId] of this.#connections) {
         this.#write({ type: 'connected', connectionId, userId, atMs });
+        // A row that was written without a lease and now counts again makes nobody's first connection.
+        this.#announce({ userId, online: true });
       }
     } catch (error) {
       this.#deps.onError(error);

@@ -1,0 +1,455 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { MemoryBroker } from '../../../src/broker/memory.ts';
+import type { Presence } from '../../../src/core/message.ts';
+import { noMetrics } from '../../../src/core/metrics.ts';
+import { Policy } from '../../../src/core/policy.ts';
+import { type PresenceOptions, PresenceTracker } from '../../../src/core/presence.ts';
+import { FakeClock } from '../../fixtures/fake-clock.ts';
+import { FakePresenceStore } from '../../fixtures/fake-presence-store.ts';
+import { identityOf } from '../../fixtures/identities.ts';
+import { settle } from '../../fixtures/settle.ts';
+
+interface Announcement {
+  readonly atMs: number;
+  readonly changes: readonly Presence[];
+  readonly audience: readonly string[] | undefined;
+}
+
+let clock: FakeClock;
+let store: FakePresenceStore;
+let broker: MemoryBroker;
+let announced: Announcement[];
+let errors: unknown[];
+let partners: Record<string, string[]>;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  store = new FakePresenceStore();
+  broker = new MemoryBroker({ clock });
+  announced = [];
+  errors = [];
+  partners = {};
+  broker.onBroadcast((event, audience) => {
+    if (event.type === 'presenceChanged')
+      announced.push({ atMs: clock.monotonicMs(), changes: event.changes, audience });
+  });
+});
+
+const policy = new Policy({ record: () => undefined });
+
+function make(options: Partial<PresenceOptions> = {}): PresenceTracker {
+  return new PresenceTracker(
+    {
+      store,
+      partners: { listPartners: (userId) => Promise.resolve(partners[userId] ?? []) },
+      broker,
+      policy,
+      clock,
+      metrics: noMetrics,
+      onError: (error) => errors.push(error),
+    },
+    { instanceId: 'one', audience: 'everyone', graceMs: 5000, leaseMs: 15_000, coalesceMs: 50, ...options },
+  );
+}
+
+async function started(options: Partial<PresenceOptions> = {}): Promise<PresenceTracker> {
+  const tracker = make(options);
+  await tracker.start();
+  return tracker;
+}
+
+/** What a watcher believes after everything it was told. */
+const told = (): string[] =>
+  announced.flatMap(({ changes }) => changes.map((change) => `${change.userId} ${change.online ? 'on' : 'off'}`));
+
+const online = async (userId: string): Promise<boolean> =>
+  (await store.find([userId], clock.now())).get(userId)?.online ?? false;
+
+const down = (): never => {
+  throw new Error('The store is away');
+};
+
+describe('a user', () => {
+  test('is announced online with the first connection only', async () => {
+    const tracker = await started();
+    tracker.connected('alice', 'c1');
+    tracker.connected('alice', 'c2');
+    await settle();
+    await clock.advance(100);
+    expect(told()).toEqual(['alice on']);
+    expect(await online('alice')).toBe(true);
+  });
+
+  test('is announced offline once, when the grace after the last connection has passed and not much later', async () => {
+    const tracker = await started();
+    await clock.advance(1234);
+    tracker.connected('alice', 'c1');
+    tracker.connected('alice', 'c2');
+    await settle();
+    await clock.advance(2000);
+    tracker.disconnected('alice', 'c1');
+    await clock.advance(20_000);
+    expect(told()).toEqual(['alice on']);
+    const lastSeenMs = clock.now();
+    const endedMs = clock.monotonicMs();
+    tracker.disconnected('alice', 'c2');
+    await clock.advance(4990);
+    expect(told()).toEqual(['alice on']);
+    await clock.advance(60_000);
+    expect(told()).toEqual(['alice on', 'alice off']);
+    expect(announced[1]?.changes).toEqual([{ userId: 'alice', online: false, lastSeenMs }]);
+    expect((announced[1]?.atMs ?? 0) - endedMs).toBeLessThanOrEqual(5000 + 51 + 50);
+  });
+
+  test('has a grace of their own, however many others end around it', async () => {
+    const tracker = await started();
+    const users = Array.from({ length: 40 }, (_, index) => `user${index}`);
+    for (const userId of users) tracker.connected(userId, `c-${userId}`);
+    await settle();
+    const endedMs = new Map<string, number>();
+    for (const userId of users) {
+      await clock.advance(333);
+      endedMs.set(userId, clock.monotonicMs());
+      tracker.disconnected(userId, `c-${userId}`);
+    }
+    await clock.advance(20_000);
+    for (const { changes, atMs } of announced) {
+      for (const change of changes) {
+        if (change.online) continue;
+        const lateMs = atMs - (endedMs.get(change.userId) ?? 0) - 5000;
+        expect(lateMs).toBeGreaterThanOrEqual(0);
+        expect(lateMs).toBeLessThanOrEqual(101);
+      }
+    }
+    expect(told().filter((item) => item.endsWith('off'))).toHaveLength(40);
+  });
+
+  test('who reloads the page within the grace is no event', async () => {
+    const tracker = await started();
+    tracker.connected('alice', 'c1');
+    await settle();
+    await clock.advance(1000);
+    tracker.disconnected('alice', 'c1');
+    await settle();
+    await clock.advance(4000);
+    tracker.connected('alice', 'c2');
+    await settle();
+    await clock.advance(60_000);
+    expect(told()).toEqual(['alice on']);
+  });
+
+  test('who goes and comes back within one announcement is never announced as offline', async () => {
+    const tracker = await started({ coalesceMs: 1000 });
+    tracker.connected('alice', 'c1');
+    await clock.advance(2000);
+    tracker.disconnected('alice', 'c1');
+    await settle();
+    await clock.advance(5100);
+    expect(await online('alice')).toBe(false);
+    tracker.connected('alice', 'c2');
+    await settle();
+    await clock.advance(60_000);
+    expect(told()).not.toContain('alice off');
+    expect(told().at(-1)).toBe('alice on');
+  });
+
+  test('counts without grace if there is none', async () => {
+    const tracker = await started({ graceMs: 0 });
+    tracker.connected('alice', 'c1');
+    await clock.advance(100);
+    tracker.disconnected('alice', 'c1');
+    await clock.advance(151);
+    expect(told()).toEqual(['alice on', 'alice off']);
+  });
+});
+
+describe('announcements', () => {
+  test('take all changes of the time in one event', async () => {
+    const tracker = await started();
+    for (let index = 0; index < 300; index += 1) tracker.connected(`user${index}`, `c${index}`);
+    await settle();
+    await clock.advance(100);
+    expect(announced).toHaveLength(1);
+    expect(announced[0]?.changes).toHaveLength(300);
+  });
+
+  test('go to the conversation partners and the user alone if the audience is contacts', async () => {
+    const tracker = await started({ audience: 'contacts' });
+    partners = { alice: ['bob'], carol: [] };
+    tracker.connected('alice', 'c1');
+    tracker.connected('carol', 'c2');
+    await settle();
+    await clock.advance(100);
+    expect(announced.map(({ changes, audience }) => [changes[0]?.userId, audience])).toEqual([
+      ['alice', ['bob', 'alice']],
+      ['carol', ['carol']],
+    ]);
+  });
+
+  test('of the others go out although the partners of one cannot be read', async () => {
+    const tracker = await started({ audience: 'contacts' });
+    Object.defineProperty(partners, 'alice', { get: down });
+    tracker.connected('alice', 'c1');
+    tracker.connected('carol', 'c2');
+    await settle();
+    await clock.advance(100);
+    expect(told()).toEqual(['carol on']);
+    expect(errors).toHaveLength(1);
+  });
+
+  test('do not overtake each other, even if the earlier one takes longer', async () => {
+    const slow = Promise.withResolvers<void>();
+    let calls = 0;
+    const broadcast = broker.broadcast.bind(broker);
+    broker.broadcast = async (...args) => {
+      calls += 1;
+      if (calls === 1) await slow.promise;
+      return broadcast(...args);
+    };
+    const tracker = await started({ graceMs: 0 });
+    tracker.connected('alice', 'c1');
+    await clock.advance(100);
+    tracker.disconnected('alice', 'c1');
+    await clock.advance(1000);
+    slow.resolve();
+    await settle();
+    expect(told()).toEqual(['alice on', 'alice off']);
+  });
+
+  test('that another instance has turned round since are left out, so that watchers end with the truth', async () => {
+    const slow = await started({ instanceId: 'slow', coalesceMs: 500 });
+    slow.connected('alice', 'c1');
+    await settle();
+    await clock.advance(1000);
+    slow.disconnected('alice', 'c1');
+    await settle();
+    await clock.advance(5060);
+    expect(await online('alice')).toBe(false);
+    const quick = await started({ instanceId: 'quick', coalesceMs: 10 });
+    quick.connected('alice', 'c2');
+    await settle();
+    await clock.advance(2000);
+    expect(told()).toEqual(['alice on', 'alice on']);
+  });
+
+  test('go out as they are if the store cannot say what is true now', async () => {
+    const tracker = await started();
+    tracker.connected('alice', 'c1');
+    await settle();
+    store.fault = (method) => {
+      if (method === 'find') down();
+    };
+    await clock.advance(100);
+    expect(told()).toEqual(['alice on']);
+    expect(errors).toHaveLength(1);
+  });
+});
+
+describe('the store', () => {
+  test('gets one batch at a time; what comes meanwhile is the next, in order', async () => {
+    const tracker = await started();
+    const gate = Promise.withResolvers<void>();
+    let inFlight = 0;
+    let most = 0;
+    const apply = store.apply.bind(store);
+    store.apply = async (...args) => {
+      inFlight += 1;
+      most = Math.max(most, inFlight);
+      await gate.promise;
+      const outcome = await apply(...args);
+      inFlight -= 1;
+      return outcome;
+    };
+    tracker.connected('alice', 'c1');
+    await settle();
+    tracker.disconnected('alice', 'c1');
+    tracker.connected('bob', 'c2');
+    await settle();
+    gate.resolve();
+    await settle();
+    expect(most).toBe(1);
+    expect(store.batches.map((batch) => batch.map((write) => `${write.type} ${write.userId}`))).toEqual([
+      ['connected alice'],
+      ['disconnected alice', 'connected bob'],
+    ]);
+  });
+
+  test('gets every write after a failure, once and in order, and is left alone in between', async () => {
+    const tracker = await started();
+    let tries = 0;
+    store.fault = (method) => {
+      if (method !== 'apply') return;
+      tries += 1;
+      down();
+    };
+    for (let index = 0; index < 50; index += 1) {
+      tracker.connected(`user${index}`, `c${index}`);
+      await settle(2);
+    }
+    expect(tries).toBe(1);
+    expect(clock.pending).toBeLessThan(8);
+    store.fault = () => undefined;
+    await clock.advance(1100);
+    expect(store.batches.flat().map((write) => write.connectionId)).toEqual(
+      Array.from({ length: 50 }, (_, index) => `c${index}`),
+    );
+    expect(told()).toHaveLength(50);
+  });
+
+  test('is asked about presence after the writes that were reported before', async () => {
+    const tracker = await started();
+    tracker.connected('alice', 'c1');
+    expect((await tracker.find(['alice'])).get('alice')?.online).toBe(true);
+    tracker.connected('bob', 'c2');
+    expect(await tracker.listOnline({ limit: 10 })).toEqual(['alice', 'bob']);
+    expect(await tracker.find([])).toEqual(new Map());
+  });
+});
+
+describe('leases', () => {
+  test('are renewed for as long as the tracker runs, in time', async () => {
+    const tracker = await started();
+    tracker.connected('alice', 'c1');
+    await clock.advance(120_000);
+    expect(await online('alice')).toBe(true);
+    expect(told()).toEqual(['alice on']);
+  });
+
+  test('of a killed instance run out, and the survivors say so once, within lease and grace', async () => {
+    const killed = await started({ instanceId: 'killed' });
+    killed.connected('alice', 'c1');
+    await clock.advance(100);
+    store.fault = () => undefined;
+    await started({ instanceId: 'two' });
+    await started({ instanceId: 'three' });
+    await kill(killed);
+    const killedMs = clock.monotonicMs();
+    await clock.advance(60_000);
+    expect(told()).toEqual(['alice on', 'alice off']);
+    expect((announced[1]?.atMs ?? 0) - killedMs).toBeLessThanOrEqual(15_000 + 5000 + 100);
+  });
+
+  test('that ran out while the store was away are taken again with all connections', async () => {
+    const tracker = await started();
+    tracker.connected('alice', 'c1');
+    tracker.connected('bob', 'c2');
+    await clock.advance(100);
+    store.fault = down;
+    await clock.advance(30_000);
+    store.fault = () => undefined;
+    await clock.advance(10_000);
+    expect(await online('alice')).toBe(true);
+    tracker.disconnected('bob', 'c2');
+    await clock.advance(10_000);
+    expect(await online('bob')).toBe(false);
+    expect(
+      told()
+        .filter((item) => item.startsWith('alice'))
+        .at(-1),
+    ).toBe('alice on');
+    expect(told().at(-1)).toBe('bob off');
+  });
+
+  test('that ran out are taken again although a survivor swept the rows meanwhile', async () => {
+    const tracker = await started({ instanceId: 'one' });
+    await started({ instanceId: 'two' });
+    tracker.connected('alice', 'c1');
+    await clock.advance(100);
+    const renewLease = store.renewLease.bind(store);
+    store.renewLease = (instanceId, untilMs) =>
+      instanceId === 'one' ? Promise.reject(new Error('cut off')) : renewLease(instanceId, untilMs);
+    await clock.advance(30_000);
+    expect(told()).toEqual(['alice on', 'alice off']);
+    store.renewLease = renewLease;
+    await clock.advance(6000);
+    expect(await online('alice')).toBe(true);
+    expect(told()).toEqual(['alice on', 'alice off', 'alice on']);
+  });
+
+  test('that could not be taken at the start are taken later', async () => {
+    store.fault = down;
+    const tracker = await started();
+    tracker.connected('alice', 'c1');
+    await settle();
+    store.fault = () => undefined;
+    await clock.advance(10_000);
+    expect(await online('alice')).toBe(true);
+    expect(told().at(-1)).toBe('alice on');
+  });
+
+  /** Ends an instance without a word: nothing of it runs on. */
+  async function kill(tracker: PresenceTracker): Promise<void> {
+    const { apply, sweep } = store;
+    store.apply = () => Promise.resolve([]);
+    store.sweep = () => Promise.resolve([]);
+    await tracker.stop();
+    store.apply = apply;
+    store.sweep = sweep;
+  }
+});
+
+describe('stopping', () => {
+  test('writes what is left and leaves no timer behind', async () => {
+    const tracker = await started();
+    tracker.connected('alice', 'c1');
+    await settle();
+    tracker.disconnected('alice', 'c1');
+    await tracker.stop();
+    expect(store.batches.flat().map((write) => write.type)).toEqual(['connected', 'disconnected']);
+    await clock.advance(0);
+    const renewals: string[] = [];
+    store.fault = (method) => void renewals.push(method);
+    await clock.advance(60_000);
+    expect(renewals).toEqual([]);
+  });
+
+  test('tries once more what had failed', async () => {
+    const tracker = await started();
+    store.fault = down;
+    tracker.connected('alice', 'c1');
+    await settle();
+    store.fault = () => undefined;
+    await tracker.stop();
+    expect(store.batches.flat()).toHaveLength(1);
+  });
+
+  test('does not hang on a store that stays away', async () => {
+    const tracker = await started();
+    store.fault = down;
+    tracker.connected('alice', 'c1');
+    await settle();
+    await tracker.stop();
+    await clock.advance(60_000);
+    expect(store.batches).toEqual([]);
+  });
+
+  test('announces what it swept, since nobody else will', async () => {
+    const tracker = await started({ graceMs: 0, coalesceMs: 1000 });
+    tracker.connected('alice', 'c1');
+    await clock.advance(2000);
+    tracker.disconnected('alice', 'c1');
+    await clock.advance(200);
+    expect(told()).toEqual(['alice on']);
+    await tracker.stop();
+    expect(told()).toEqual(['alice on', 'alice off']);
+  });
+});
+
+describe('whose presence somebody may see', () => {
+  const everybody = ['alice', 'bob', 'carol'];
+
+  test('is everybody, if the audience is everyone', async () => {
+    expect(await make().visibleTo(identityOf('alice'), everybody)).toEqual(everybody);
+  });
+
+  test('is themselves and their partners, if it is contacts', async () => {
+    partners = { alice: ['bob'] };
+    const tracker = make({ audience: 'contacts' });
+    expect(await tracker.visibleTo(identityOf('alice'), everybody)).toEqual(['alice', 'bob']);
+    expect(await tracker.visibleTo(identityOf(undefined), everybody)).toEqual([]);
+  });
+
+  test.each(['Admin', 'SuperAdmin', 'Service'] as const)('is everybody for the role %s', async (role) => {
+    expect(await make({ audience: 'contacts' }).visibleTo(identityOf('root', role), everybody)).toEqual(everybody);
+  });
+});
