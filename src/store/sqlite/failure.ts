@@ -1,11 +1,13 @@
 /** Errors of the store's threads: what is told about them across threads, and what the callers of the store get. */
 import { ChatError } from '../../core/errors.ts';
-import { isBusy, isItemError } from './database.ts';
+import { isBusy, isItemError, isNotADatabase } from './database.ts';
 import type { Failure } from './protocol.ts';
 import { UnusableFileError } from './schema.ts';
 
 /** When a caller may try again, in milliseconds. */
 const RETRY_AFTER_MS = 1000;
+
+const NOT_A_DATABASE = 'chat.sqlite in DATA_DIR is not a SQLite database; move it away or restore it from a backup';
 
 /** The error as it is sent to the asking thread. */
 export function describeFailure(error: unknown): Failure {
@@ -13,6 +15,7 @@ export function describeFailure(error: unknown): Failure {
   // Thrown for what the caller asked (a page token), not for what the file is.
   if (error instanceof ChatError) return { kind: 'asked', message, error: toParts(error) };
   if (error instanceof UnusableFileError) return { kind: 'unusable', message };
+  if (isNotADatabase(error)) return { kind: 'unusable', message: NOT_A_DATABASE };
   if (isBusy(error)) return { kind: 'busy', message };
   return { kind: isItemError(error) ? 'request' : 'damaged', message };
 }

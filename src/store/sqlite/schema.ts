@@ -2,7 +2,7 @@
  * Tables, and how a file of an older version becomes one of this version. `user_version` counts the migrations that ran;
  * each runs in its own transaction, together with its count.
  */
-import { type Database, isNotADatabase } from './database.ts';
+import type { Database } from './database.ts';
 
 /** Marks the file as ours (`application_id`): "CPCH". */
 const APPLICATION_ID = 0x43504348;
@@ -128,19 +128,12 @@ export class UnusableFileError extends Error {
 
 /**
  * Brings the file to `SCHEMA_VERSION`. Sets WAL with a full sync at each commit.
- * @throws UnusableFileError for a file of another program, of a newer version, or none of SQLite's; else the driver's.
+ * @throws UnusableFileError for a file of another program, or of a newer version; else the driver's.
  */
 export function prepareFile(database: Database): void {
-  try {
-    checkOwner(database);
-    const mode = database.scalar('PRAGMA journal_mode = WAL');
-    if (mode !== 'wal') throw new UnusableFileError('The file system of DATA_DIR cannot hold a write-ahead log');
-  } catch (error) {
-    if (!isNotADatabase(error)) throw error;
-    throw new UnusableFileError(
-      'chat.sqlite in DATA_DIR is not a SQLite database; move it away or restore it from a backup',
-      { cause: error },
-    );
+  checkOwner(database);
+  if (database.scalar('PRAGMA journal_mode = WAL') !== 'wal') {
+    throw new UnusableFileError('The file system of DATA_DIR cannot hold a write-ahead log; choose another DATA_DIR');
   }
   database.exec('PRAGMA synchronous = FULL');
   for (let version = versionOf(database); version < SCHEMA_VERSION; version = versionOf(database)) {

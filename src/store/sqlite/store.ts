@@ -83,7 +83,8 @@ function connect(options: SqliteStoreOptions): Links {
   const noteFailure = (failure: Failure, other: WorkerLink): void => {
     last = failure;
     // What one connection found damaged, the other may still hold in its cache, and write back over a repaired file.
-    if (failure.kind === 'damaged') other.ask('reopen', undefined).catch(() => undefined);
+    if (failure.kind === 'damaged' || failure.kind === 'unusable')
+      other.ask('reopen', undefined).catch(() => undefined);
   };
   const writer: WorkerLink = new WorkerLink({
     url: new URL('./writer.worker.ts', import.meta.url),
