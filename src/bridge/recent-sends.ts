@@ -34,6 +34,8 @@ export const DEFAULT_RECENT_SENDS: RecentSendsOptions = {
   maxCharacters: 32_000_000,
 };
 
+const TRIM_INTERVAL_MS = 1000;
+
 export class RecentSends<S extends RecentSend> {
   readonly #clock: Clock;
   readonly #options: RecentSendsOptions;
@@ -41,6 +43,7 @@ export class RecentSends<S extends RecentSend> {
   readonly #all = new Set<S>();
   readonly #bySender = new Map<string, Set<S>>();
   #characters = 0;
+  #nextTrimMs = 0;
 
   constructor(clock: Clock, options: RecentSendsOptions) {
     this.#clock = clock;
@@ -58,15 +61,14 @@ export class RecentSends<S extends RecentSend> {
       own = new Set();
       this.#bySender.set(send.senderId, own);
     } else if (own.size >= this.#options.maxPerSender) {
-      for (const oldest of own) {
-        this.#forget(oldest, own);
-        break;
-      }
+      this.#evict(own, this.#options.maxPerSender);
     }
     own.add(send);
     this.#all.add(send);
     this.#characters += send.text.length;
-    this.#trim(send.sinceMs - this.#options.maxAgeMs);
+    const { maxCharacters, maxSends } = this.#options;
+    const isFull = this.#all.size > maxSends || this.#characters > maxCharacters;
+    if (isFull || send.sinceMs >= this.#nextTrimMs) this.#trim(send.sinceMs);
   }
 
   /** Forgets a send. Idempotent. */
@@ -88,10 +90,28 @@ export class RecentSends<S extends RecentSend> {
     return undefined;
   }
 
-  #trim(oldestMs: number): void {
+  /** Forgets the oldest eighth. */
+  #evict(own: Set<S>, size: number): void {
+    let left = Math.ceil(size / 8);
+    for (const oldest of own) {
+      this.#forget(oldest, own);
+      left -= 1;
+      if (left === 0) return;
+    }
+  }
+
+  /**
+   * Forgets what is too old, and where a bound is passed an eighth more than needed. Seldom, because the first element of
+   * a Set is found only by passing over all that were deleted before it.
+   */
+  #trim(nowMs: number): void {
+    const { maxAgeMs, maxCharacters, maxSends } = this.#options;
+    const sends = this.#all.size > maxSends ? maxSends * 0.875 : maxSends;
+    const characters = this.#characters > maxCharacters ? maxCharacters * 0.875 : maxCharacters;
+    this.#nextTrimMs = nowMs + TRIM_INTERVAL_MS;
     for (const send of this.#all) {
-      const { maxCharacters, maxSends } = this.#options;
-      if (send.sinceMs >= oldestMs && this.#all.size <= maxSends && this.#characters <= maxCharacters) return;
+      const isKept = send.sinceMs >= nowMs - maxAgeMs;
+      if (isKept && this.#all.size <= sends && this.#characters <= characters) return;
       this.delete(send);
     }
   }
