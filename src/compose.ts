@@ -13,7 +13,7 @@ import { createChatHub } from './bridge/chat-hub.ts';
 import { PageSends } from './bridge/page-sends.ts';
 import { createRestDoor } from './bridge/rest.ts';
 import { HubException } from './bridge/signalr/errors.ts';
-import type { Hub } from './bridge/signalr/hub.ts';
+import type { HubMethod } from './bridge/signalr/hub.ts';
 import { createSignalRServer, type SignalRServer } from './bridge/signalr/server.ts';
 import { MemoryBroker } from './broker/memory.ts';
 import type { Config } from './config.ts';
@@ -31,7 +31,7 @@ import { Reader } from './core/reader.ts';
 import { Registry } from './core/registry.ts';
 import { clientAddress } from './http/client-address.ts';
 import { Listener } from './http/listener.ts';
-import { Router, sendJson } from './http/router.ts';
+import { Router, sendJson, sendNotFound } from './http/router.ts';
 import { Health } from './ops/health.ts';
 import { createLogger, type Logger } from './ops/logger.ts';
 import { PrometheusMetrics } from './ops/metrics.ts';
@@ -45,8 +45,8 @@ export interface Replacements {
   readonly clock?: Clock;
   readonly logger?: Logger;
   readonly messagePolicy?: MessagePolicy;
-  /** Wraps the chat hub, for example to add methods that only a test calls. */
-  readonly hub?: (chatHub: Hub<Identity>) => Hub<Identity>;
+  /** Methods of the chat hub that only a test calls. */
+  readonly hubMethods?: Readonly<Record<string, HubMethod<Identity>>>;
 }
 
 /** A running server. Disposing it closes it at once. */
@@ -154,11 +154,12 @@ export async function createApp(config: Config, replacements: Replacements = {})
       clock,
       onError,
       hubExpiryGraceMs: config.auth.hubExpiryGraceMs,
+      ...(replacements.hubMethods !== undefined && { moreMethods: replacements.hubMethods }),
       options: { maximumOutboundBytes: config.streams.queueMaxBytes },
     });
     const isOriginAllowed = originRule(config);
     const hub = createSignalRServer<Identity>({
-      hub: replacements.hub?.(chatHub) ?? chatHub,
+      hub: chatHub,
       path: '/chathub',
       clock,
       authenticate: ({ token }) => authenticate(verifier, token),
@@ -219,7 +220,7 @@ export async function createApp(config: Config, replacements: Replacements = {})
           handle: (request, response) => {
             // The hub's endpoint speaks HTTP/1.1; what HTTP/2 brings here has the same shape for what it uses.
             const known = hub.handleRequest(request as IncomingMessage, response as ServerResponse);
-            if (!known) sendJson(response, 404, { error: 'Not found', message: 'Not found' });
+            if (!known) sendNotFound(response);
           },
         },
         {

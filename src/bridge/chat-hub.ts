@@ -20,7 +20,7 @@ import { ExpirySweep } from './expiry-sweep.ts';
 import { HubSession } from './hub-session.ts';
 import type { PageSends } from './page-sends.ts';
 import { HubException } from './signalr/errors.ts';
-import { type Hub, type HubConnection, hub } from './signalr/hub.ts';
+import { type Hub, type HubConnection, type HubMethod, hub } from './signalr/hub.ts';
 import type { HubOptions } from './signalr/options.ts';
 
 export interface ChatHubDependencies {
@@ -40,6 +40,8 @@ export interface ChatHubDependencies {
    * token. Default 24 hours.
    */
   readonly hubExpiryGraceMs?: number;
+  /** Methods beside the chat's own. */
+  readonly moreMethods?: Readonly<Record<string, HubMethod<Identity>>>;
   /** Limits and times of the connections. */
   readonly options?: Partial<HubOptions>;
 }
@@ -87,12 +89,15 @@ export function createChatHub(dependencies: ChatHubDependencies): Hub<Identity> 
   }
 
   return hub<Identity>({
-    methods: chatHubMethods({
-      chat: dependencies.chat,
-      reader: dependencies.reader,
-      sends: dependencies.sends,
-      connectedAtMs: (connection) => members.get(connection)?.session.connectedAtMs ?? clock.monotonicMs(),
-    }),
+    methods: {
+      ...dependencies.moreMethods,
+      ...chatHubMethods({
+        chat: dependencies.chat,
+        reader: dependencies.reader,
+        sends: dependencies.sends,
+        connectedAtMs: (connection) => members.get(connection)?.session.connectedAtMs ?? clock.monotonicMs(),
+      }),
+    },
     onConnected,
     onDisconnected,
     onReceived: (connection, mark) => members.get(connection)?.session.received(mark),

@@ -39,7 +39,7 @@ export class Router {
     const lower = path.toLowerCase();
     const route = this.#options.routes.find((candidate) => candidate.matches(path, lower));
     if (route === undefined) {
-      sendJson(response, 404, { error: 'Not found', message: 'Not found' });
+      sendNotFound(response);
       return;
     }
     const failed = (error: unknown): void => {
@@ -72,6 +72,13 @@ export class Router {
 /** The path of a request target, without query and fragment. */
 export function pathOf(target: string | undefined): string {
   return (target ?? '/').split(/[?#]/, 1)[0] ?? '/';
+}
+
+/** Answers 404 with an empty body, as the incumbent does for paths that nobody serves. */
+export function sendNotFound(response: HttpResponse): void {
+  response.statusCode = 404;
+  response.setHeader('content-length', '0');
+  response.end();
 }
 
 /** Answers with a JSON body. */

@@ -1,17 +1,11 @@
-/**
- * The tokens that transcripts name, and the check of them, for servers of the replay that have no identity of their own.
- */
-import { errors, jwtVerify, SignJWT, UnsecuredJWT } from 'jose';
+/** The tokens that transcripts name. */
+import { SignJWT, UnsecuredJWT } from 'jose';
 
-/** Who a token of the replay names. */
-export interface ReferenceUser {
-  readonly expiresAtMs: number;
-}
+/** What the server of the replay checks tokens with. */
+export const SECRET = 'a-secret-for-the-replay-of-transcripts-only';
 
-const secret = new TextEncoder().encode('a-secret-for-the-replay-of-transcripts-only');
+const secret = new TextEncoder().encode(SECRET);
 const otherSecret = new TextEncoder().encode('another-secret-that-the-server-does-not-know');
-/** How long after its end a token is still taken, and before its beginning already. */
-const TOLERANCE_S = 30;
 
 /** Mints the token a transcript calls `name`, at the wall-clock time `nowMs`. */
 export async function mintToken(name: string, nowMs: number): Promise<string> {
@@ -36,28 +30,4 @@ export async function mintToken(name: string, nowMs: number): Promise<string> {
   if (name !== 'no-exp') jwt.setExpirationTime(nowS + (expiryS[name] ?? 1800));
   if (name === 'alg-none') return new UnsecuredJWT({ id: 'alice' }).setExpirationTime(nowS + 1800).encode();
   return jwt.sign(name === 'bad-signature' ? otherSecret : secret);
-}
-
-export type CheckedToken =
-  | { readonly ok: true; readonly userId: string | undefined; readonly expiresAtMs: number }
-  | { readonly ok: false; readonly challenge: string };
-
-/** Checks a token of `mintToken`. */
-export async function checkToken(token: string | undefined, nowMs: number): Promise<CheckedToken> {
-  if (token === undefined) return { ok: false, challenge: 'Bearer' };
-  try {
-    const { payload } = await jwtVerify(token, secret, {
-      algorithms: ['HS256'],
-      issuer: 'CarePro',
-      audience: 'CarePro',
-      clockTolerance: TOLERANCE_S,
-      currentDate: new Date(nowMs),
-      requiredClaims: ['exp'],
-    });
-    const userId = [payload.id, payload.userId, payload.sub].find((value) => typeof value === 'string');
-    return { ok: true, userId, expiresAtMs: (payload.exp ?? 0) * 1000 };
-  } catch (error) {
-    if (!(error instanceof errors.JOSEError)) throw error;
-    return { ok: false, challenge: 'Bearer error="invalid_token"' };
-  }
 }

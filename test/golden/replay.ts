@@ -68,13 +68,19 @@ export function firstDifference(
   return undefined;
 }
 
-/** Replays `transcript` against `server`, which is expected to send `expected`. `clock` is the server's, if it is moved by hand. */
-export async function replay(
-  transcript: Transcript,
-  server: ReferenceServer,
-  expected: ReadonlyMap<string, readonly Expected[]>,
-  clock: FakeClock | undefined,
-): Promise<Outcome> {
+export interface Replay {
+  readonly transcript: Transcript;
+  readonly server: ReferenceServer;
+  /** What the server is expected to send, by connection. */
+  readonly expected: ReadonlyMap<string, readonly Expected[]>;
+  /** The server's clock, if it is moved by hand. */
+  readonly clock: FakeClock | undefined;
+  /** What the server sends and nobody looks at. */
+  readonly ignored: (item: Observed | Expected) => boolean;
+}
+
+/** Acts out the client's side of a transcript. */
+export async function replay({ transcript, server, expected, clock, ignored }: Replay): Promise<Outcome> {
   const conversations = new Map<string, Conversation>();
   const ids = new IdMap();
   const recorded = scriptOf(transcript);
@@ -102,10 +108,11 @@ export async function replay(
       if (line.dir === 's->c' && conn !== undefined) {
         const { items, rest } = expectedOf(line, rests.get(conn) ?? '');
         rests.set(conn, rest);
-        const count = (seen.get(conn) ?? 0) + items.length;
+        const count = (seen.get(conn) ?? 0) + items.filter((item) => !ignored(item)).length;
         seen.set(conn, count);
         // What an exception adds is due at the end only; what it takes away is never due.
-        const taken = Math.max(0, (recorded.get(conn)?.length ?? 0) - (expected.get(conn)?.length ?? 0));
+        const all = recorded.get(conn)?.filter((item) => !ignored(item)).length ?? 0;
+        const taken = Math.max(0, all - (expected.get(conn)?.length ?? 0));
         due.set(conn, Math.max(0, count - taken));
         if (clock !== undefined) await settle(line.t);
         continue;
@@ -117,7 +124,7 @@ export async function replay(
         elapsedMs = line.t;
       }
       for (const [name, { observed }] of conversations) firstDifference(expected.get(name) ?? [], observed, ids);
-      await act(line, conn, conversations, ids, server, transcript.name.slice(0, 2));
+      await act(line, conn, { conversations, ids, server, ignored, number: transcript.name.slice(0, 2) });
     }
     for (const [conn, items] of expected) due.set(conn, items.length);
     await settle(elapsedMs);
@@ -129,18 +136,19 @@ export async function replay(
   return { observed: new Map([...conversations].map(([conn, { observed }]) => [conn, observed])) };
 }
 
-async function act(
-  line: Line,
-  conn: string,
-  conversations: Map<string, Conversation>,
-  ids: IdMap,
-  server: ReferenceServer,
-  number: string,
-): Promise<void> {
+interface Stage extends Pick<Replay, 'server' | 'ignored'> {
+  readonly conversations: Map<string, Conversation>;
+  readonly ids: IdMap;
+  readonly number: string;
+}
+
+async function act(line: Line, conn: string, stage: Stage): Promise<void> {
+  const { conversations, ids, ignored, number, server } = stage;
   if (line.kind === 'http') {
     const conversation = conversations.get(conn) ?? { observed: [], clients: [] };
     conversations.set(conn, conversation);
     const client = new RawClient(server.port, (observed) => {
+      if (ignored(observed)) return;
       // A plain request's connection is of no interest once it is answered.
       const last = conversation.observed.at(-1);
       if (observed.kind === 'end' && last?.kind === 'http' && last.status !== 101) return;

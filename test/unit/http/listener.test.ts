@@ -300,7 +300,7 @@ describe('Draining', () => {
     const { listener, port } = await start({
       clock,
       handler: (_request, response) => {
-        response.writeHead(200);
+        response.setHeader('x-begun', '1');
         finish = () => response.end('done');
         answer();
       },

@@ -31,10 +31,10 @@ describe('The router', () => {
     expect(await (await fetch(`${url}/HeLLo?x=1`)).text()).toBe('hello');
   });
 
-  test('answers 404 as JSON for a path nobody serves', async () => {
+  test('answers an empty 404 for a path nobody serves', async () => {
     const response = await fetch(`${await serve([hello])}/nowhere`);
     expect(response.status).toBe(404);
-    expect(await response.json()).toEqual({ error: 'Not found', message: 'Not found' });
+    expect(await response.text()).toBe('');
   });
 
   test.each([
