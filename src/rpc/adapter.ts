@@ -93,6 +93,7 @@ export class NodeAdapter {
       startMs: this.#deps.clock.monotonicMs(),
       identity: undefined,
       timeoutMs: undefined,
+      endCode: undefined,
       finished: false,
       address: () => this.#deps.addressOf(request),
       cut: () => cut(response),

@@ -16,6 +16,8 @@ export interface Call {
   identity: Identity | undefined;
   /** The deadline that the client named, in milliseconds from the beginning; set by the gate. */
   timeoutMs: number | undefined;
+  /** The code with which the server ended the call by itself, whether or not the client could be told. */
+  endCode: string | undefined;
   /** True once the call was logged and counted. */
   finished: boolean;
   /** The client's address, for the limits per address. */

@@ -21,7 +21,7 @@ import type { EndReason, SessionSink } from '../core/session.ts';
 import type { Clock, Timer } from '../time/clock.ts';
 import type { Call } from './call.ts';
 import { toDuration, toPosition } from './convert.ts';
-import { abortError, toConnectError } from './errors.ts';
+import { abortError, codeName, toConnectError } from './errors.ts';
 import { FRAME_BYTES, toEventFrame } from './event-frames.ts';
 import { type LiveStream, type LiveStreams, shuttingDown } from './live-streams.ts';
 import type { RpcOptions } from './options.ts';
@@ -225,6 +225,7 @@ export class EventStream implements SessionSink, LiveStream {
     if (this.#released) return;
     this.#farewell = { reason, reconnectAfterMs };
     this.#error = toConnectError(endError(reason, reconnectAfterMs));
+    this.#call.endCode = codeName(this.#error.code);
     this.#deps.metrics.count('chat_rpc_streams_ended_total', { reason });
     this.#release();
     this.#queue.finish();

@@ -6,6 +6,7 @@ import {
   type HealthCheckResponse,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '../../gen/grpc/health/v1/health_pb.ts';
+import { abortError } from './errors.ts';
 import type { LiveStreams } from './live-streams.ts';
 import type { HealthSource } from './options.ts';
 import { UtilityStream } from './utility-stream.ts';
@@ -49,8 +50,11 @@ export function createHealthHandlers(
           if (status !== told) {
             told = status;
             yield answer(status);
+          } else if (stream.signal.aborted) {
+            throw abortError(stream.signal);
           } else {
-            await untilAborted(changed, stream.signal);
+            // Its end is looked at after the status: a drain's "not serving" is still told.
+            await untilAborted(changed, stream.signal).catch(() => undefined);
           }
         }
       } finally {

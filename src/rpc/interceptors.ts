@@ -42,9 +42,10 @@ export function createFinishCall({
   log,
 }: Pick<CallDependencies, 'clock' | 'metrics' | 'log'>): FinishCall {
   const labels = new Map<string, Labels>();
-  return (call, code) => {
+  return (call, seen) => {
     if (call.finished) return;
     call.finished = true;
+    const code = call.endCode ?? seen;
     const { identity, method, requestId, streaming } = call;
     const key = `${method} ${code}`;
     let label = labels.get(key);
