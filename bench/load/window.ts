@@ -2,7 +2,7 @@
  * One measured window of a load: the server's CPU, the generator's own CPU, the time and what was counted, taken
  * together in the process that counts.
  */
-import { cpuMicroseconds } from '../system/usage.ts';
+import { cpuMicroseconds, machineCpuMicroseconds } from '../system/usage.ts';
 
 export interface MeasuredWindow {
   readonly seconds: number;
@@ -12,6 +12,8 @@ export interface MeasuredWindow {
   readonly serverCpuUs: number;
   /** Share of one core that the load generator itself used; near 1 it limits the throughput. */
   readonly generatorLoad: number;
+  /** Cores that everything else on the machine used (the kernel's network work for both included). */
+  readonly othersLoad: number;
 }
 
 /** Measures while `work` goes on; `countNow` says how many operations were done so far. */
@@ -23,12 +25,21 @@ export async function measureWhile(
   const startedAt = performance.now();
   const own = process.cpuUsage();
   const server = cpuMicroseconds(serverPid);
+  const machine = machineCpuMicroseconds();
   const count = countNow();
   await work();
   const seconds = (performance.now() - startedAt) / 1000;
   const serverCpuUs = cpuMicroseconds(serverPid) - server;
+  const machineCpuUs = machineCpuMicroseconds() - machine;
   const { user, system } = process.cpuUsage(own);
-  return { seconds, count: countNow() - count, serverCpuUs, generatorLoad: (user + system) / 1e6 / seconds };
+  const ownCpuUs = user + system;
+  return {
+    seconds,
+    count: countNow() - count,
+    serverCpuUs,
+    generatorLoad: ownCpuUs / 1e6 / seconds,
+    othersLoad: Math.max(0, (machineCpuUs - serverCpuUs - ownCpuUs) / 1e6 / seconds),
+  };
 }
 
 /** Repeats `cycle`, one after the other, for at least that long. */

@@ -4,7 +4,7 @@ import type { PairsMeasured } from '../load/pairs.ts';
 import type { LoopDelay } from '../servers/preload.ts';
 import { alternate, type ScenarioContext } from './context.ts';
 import { CONNECTIONS, startLoadedPairs } from './pairs.ts';
-import { figureOf } from './rounds-to-figure.ts';
+import { distortionNotes, figureOf } from './rounds-to-figure.ts';
 
 const PER_SECOND = 2000;
 
@@ -52,6 +52,7 @@ export async function measureLoopDelay(context: ScenarioContext): Promise<Scenar
     notes: [
       `${PER_SECOND} acknowledged messages/s, evenly over ${CONNECTIONS} connections; ${durations.rounds} rounds of ${measureMs / 1000} s`,
       'sampled every millisecond (an idle loop shows 1.1 ms), drain of the load included',
+      ...distortionNotes([measured]),
     ],
   };
 }

@@ -6,6 +6,7 @@ import { prefill } from '../prefill.ts';
 import { median } from '../statistics.ts';
 import { makeTemporaryFolder } from '../system/temporary.ts';
 import { makeUsers, type ScenarioContext, startOurSide } from './context.ts';
+import { distortionNotes } from './rounds-to-figure.ts';
 
 const SCRIPT = new URL('../load/pages.ts', import.meta.url);
 const CONNECTIONS = 4;
@@ -35,6 +36,7 @@ export async function measurePages(context: ScenarioContext): Promise<ScenarioRe
       `pages of ${PAGE_SIZE} through the hub's GetMessageHistory, ${CONNECTIONS} connections asking one page after the other`,
       'half of each store is one conversation, and every second page is of it; the others go round all conversations',
       'both stores are served by a process each, measured in turn; ours only',
+      ...distortionNotes([{ ours: [...measured.small, ...measured.large] }]),
     ],
   };
 }

@@ -4,7 +4,7 @@ import type { PairsLoad, PairsMeasured } from '../load/pairs.ts';
 import { type RemoteLoad, startLoad } from '../load/remote.ts';
 import type { ServerUnderTest } from '../servers/server-under-test.ts';
 import { alternate, type Measurements, makeUsers, type ScenarioContext, startContenders } from './context.ts';
-import { figureOf, generatorNote } from './rounds-to-figure.ts';
+import { distortionNotes, figureOf } from './rounds-to-figure.ts';
 
 export const PAIRS_SCRIPT = new URL('../load/pairs.ts', import.meta.url);
 export const CONNECTIONS = 200;
@@ -61,7 +61,7 @@ export async function measurePairs(context: ScenarioContext): Promise<ScenarioRe
     all.push(measured);
     figures.push(...figuresOf(variant, measured));
   }
-  return { figures, notes: [...notes(context), ...generatorNote(all)] };
+  return { figures, notes: [...notes(context), ...distortionNotes(all)] };
 }
 
 /** Both servers with their own load generator, all connections open. */

@@ -4,7 +4,7 @@ import type { PresenceLoad } from '../load/presence.ts';
 import { startLoad } from '../load/remote.ts';
 import type { MeasuredWindow } from '../load/window.ts';
 import { alternate, makeUsers, type ScenarioContext, startContenders } from './context.ts';
-import { figureOf, generatorNote } from './rounds-to-figure.ts';
+import { distortionNotes, figureOf } from './rounds-to-figure.ts';
 
 const SCRIPT = new URL('../load/presence.ts', import.meta.url);
 const WATCHERS = 1000;
@@ -64,7 +64,7 @@ export async function measurePresence(context: ScenarioContext): Promise<Scenari
       `${WATCHERS} watchers; ${BURST} users (or one) connect together, are seen by all, disconnect, are seen to be gone`,
       'a frame is one UserStatusChanged at one connection; the CPU includes accepting and ending the connections',
       'ours waits 200 ms (PRESENCE_GRACE_MS) before it says Offline; the incumbent runs with STATUS_BROADCAST=1',
-      ...generatorNote([bursts]),
+      ...distortionNotes([bursts, single]),
     ],
   };
 }

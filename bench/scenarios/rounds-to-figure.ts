@@ -1,7 +1,13 @@
 /** From the values of the rounds to a figure: the median, with the rounds beside it. */
-import type { Figure, Target } from '../figures.ts';
+import { type Figure, formatNumber, type Target } from '../figures.ts';
+import type { MeasuredWindow } from '../load/window.ts';
 import { median } from '../statistics.ts';
 import type { Measurements } from './context.ts';
+
+/** Share of a core from which on the load generator is a suspect. */
+const BUSY_GENERATOR = 0.9;
+/** Other work that is not just the kernel's share of the same traffic. */
+const BUSY_MACHINE_CORES = 0.3;
 
 export function figureOf<T>(
   about: {
@@ -23,16 +29,23 @@ export function figureOf<T>(
   };
 }
 
-/** Says so if the load generator was so busy that it may have limited what the server was asked to do. */
-export function generatorNote<T extends { readonly generatorLoad: number }>(
-  measured: readonly Measurements<T>[],
-): string[] {
-  const highest = Math.max(
-    ...measured.flatMap((each) =>
-      [...(each.ours ?? []), ...(each.incumbent ?? [])].map((value) => value.generatorLoad),
-    ),
-  );
-  if (!(highest > 0.9)) return [];
-  const share = Math.round(highest * 100);
-  return [`the load generator used up to ${share} % of a core: messages/s and latency are limited by it, CPU is not`];
+/** What may have distorted the measurement: a busy load generator, other work on the machine. */
+export function distortionNotes(measured: readonly Measurements<MeasuredWindow>[]): string[] {
+  const windows = measured.flatMap((each) => [...(each.ours ?? []), ...(each.incumbent ?? [])]);
+  const generator = Math.max(...windows.map((window) => window.generatorLoad));
+  const others = median(windows.map((window) => window.othersLoad));
+  const notes: string[] = [];
+  if (generator > BUSY_GENERATOR) {
+    const share = Math.round(generator * 100);
+    notes.push(
+      `the load generator used up to ${share} % of a core: messages/s and latency are limited by it, CPU is not`,
+    );
+  }
+  if (others > BUSY_MACHINE_CORES) {
+    const most = formatNumber(Math.max(...windows.map((window) => window.othersLoad)));
+    notes.push(
+      `DISTURBED: other work took ${formatNumber(others)} cores (median; at most ${most}), figures are too high`,
+    );
+  }
+  return notes;
 }

@@ -3,8 +3,9 @@ import type { Figure, ScenarioResult } from '../figures.ts';
 import { startLoad } from '../load/remote.ts';
 import type { StreamsLoad } from '../load/streams.ts';
 import type { UnaryClient, UnaryLoad } from '../load/unary.ts';
-import { alternate, makeUsers, type ScenarioContext, startOurSide } from './context.ts';
-import { figureOf } from './rounds-to-figure.ts';
+import type { MeasuredWindow } from '../load/window.ts';
+import { alternate, type Measurements, makeUsers, type ScenarioContext, startOurSide } from './context.ts';
+import { distortionNotes, figureOf } from './rounds-to-figure.ts';
 
 const UNARY_SCRIPT = new URL('../load/unary.ts', import.meta.url);
 const STREAMS_SCRIPT = new URL('../load/streams.ts', import.meta.url);
@@ -20,17 +21,19 @@ const CLIENTS: readonly { readonly client: UnaryClient; readonly label: string }
 ];
 
 export async function measureRpc(context: ScenarioContext): Promise<ScenarioResult> {
-  const figures = [...(await measureUnary(context)), ...(await measureStreams(context))];
+  const windows: Measurements<MeasuredWindow>[] = [];
+  const figures = [...(await measureUnary(context, windows)), ...(await measureStreams(context, windows))];
   return {
     figures,
     notes: [
       `unary: ${CONCURRENCY} calls in flight from as many users, each to a receiver who is away; ours only`,
       `streams: one receiver with ${STREAMS} StreamEvents streams on ${SESSIONS} HTTP/2 sessions; 1 or ${BURST} senders write at once`,
+      ...distortionNotes(windows),
     ],
   };
 }
 
-async function measureUnary(context: ScenarioContext): Promise<Figure[]> {
+async function measureUnary(context: ScenarioContext, windows: Measurements<MeasuredWindow>[]): Promise<Figure[]> {
   const { durations } = context;
   await using server = await startOurSide(context);
   await using load = startLoad<UnaryLoad>(UNARY_SCRIPT);
@@ -44,6 +47,7 @@ async function measureUnary(context: ScenarioContext): Promise<Figure[]> {
     const measured = await alternate([server], durations.rounds, () =>
       load.call('run', { client, warmUpMs: durations.warmUpMs, measureMs: durations.measureMs }),
     );
+    windows.push(measured);
     const about = { id: `rpc.unary.${client}`, label: `SendMessage, ${label}` };
     figures.push(
       figureOf(
@@ -61,7 +65,7 @@ async function measureUnary(context: ScenarioContext): Promise<Figure[]> {
   return figures;
 }
 
-async function measureStreams(context: ScenarioContext): Promise<Figure[]> {
+async function measureStreams(context: ScenarioContext, windows: Measurements<MeasuredWindow>[]): Promise<Figure[]> {
   const { durations } = context;
   await using server = await startOurSide(context, { env: { PRESENCE_AUDIENCE: 'contacts' } });
   await using load = startLoad<StreamsLoad>(STREAMS_SCRIPT);
@@ -82,6 +86,7 @@ async function measureStreams(context: ScenarioContext): Promise<Figure[]> {
     const measured = await alternate([server], durations.rounds, () =>
       load.call('run', { burst, warmUpMs: durations.warmUpMs, measureMs: durations.measureMs }),
     );
+    windows.push(measured);
     figures.push(
       figureOf(
         {

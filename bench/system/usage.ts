@@ -18,6 +18,12 @@ export function cpuMicroseconds(pid: number): number {
   return (parseCpuTicks(readFileSync(`/proc/${pid}/stat`, 'latin1')) / ticksPerSecond) * 1e6;
 }
 
+/** CPU time that the whole machine has spent on anything, in microseconds, time stolen by the host included. */
+export function machineCpuMicroseconds(): number {
+  ticksPerSecond ??= readTicksPerSecond();
+  return (parseMachineTicks(readFileSync('/proc/stat', 'latin1')) / ticksPerSecond) * 1e6;
+}
+
 /** Resident memory of a process in bytes. */
 export function residentBytes(pid: number): number {
   return parseResidentBytes(readFileSync(`/proc/${pid}/status`, 'latin1'));
@@ -28,6 +34,14 @@ export function parseCpuTicks(stat: string): number {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const ticks = Number(fields[11]) + Number(fields[12]);
   if (!Number.isFinite(ticks)) throw new Error('unexpected form of /proc/<pid>/stat');
+  return ticks;
+}
+
+/** Everything but idle and waiting for disks of the first line of /proc/stat. */
+export function parseMachineTicks(stat: string): number {
+  const [user, nice, system, , , irq, softirq, steal] = stat.slice(3, stat.indexOf('\n')).trim().split(' ').map(Number);
+  const ticks = [user, nice, system, irq, softirq, steal].reduce<number>((sum, part) => sum + (part ?? Number.NaN), 0);
+  if (!Number.isFinite(ticks)) throw new Error('unexpected form of /proc/stat');
   return ticks;
 }
 

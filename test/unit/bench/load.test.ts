@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { FrameReader, pongFrame, textFrame } from '../../../bench/load/frames.ts';
 import { eachRecord, kindOf, stringArguments, stringMember } from '../../../bench/load/records.ts';
-import { parseCpuTicks, parseResidentBytes } from '../../../bench/system/usage.ts';
+import { parseCpuTicks, parseMachineTicks, parseResidentBytes } from '../../../bench/system/usage.ts';
 
 /** A server's frame: as a client's, but without a mask. */
 function serverFrame(opcode: number, payload: string): Buffer {
@@ -95,6 +95,12 @@ describe('usage of a process', () => {
     const stat = '4242 (a) b (c)) S 1 4242 4242 0 -1 4194560 100 0 0 0 1234 567 0 0 20 0 11 0 100 1 1';
     expect(parseCpuTicks(stat)).toBe(1234 + 567);
     expect(() => parseCpuTicks('nonsense')).toThrow('unexpected form');
+  });
+
+  it('sums the work of the machine without idling and waiting for disks', () => {
+    const stat = 'cpu  100 20 30 99999 88888 4 5 6 0 0\ncpu0 50 10 15 1 1 1 1 1 0 0\n';
+    expect(parseMachineTicks(stat)).toBe(100 + 20 + 30 + 4 + 5 + 6);
+    expect(() => parseMachineTicks('cpu  x\n')).toThrow('unexpected form');
   });
 
   it('finds the resident memory', () => {
