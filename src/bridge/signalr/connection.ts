@@ -292,8 +292,10 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
     }
   }
 
-  /** Ends the connection at once. */
+  /** Ends the connection at once: the hub is told before this returns, so that whoever closes the server may go on. */
   destroy(): void {
+    if (this.#state === 'open') this.#failure ??= failureOf('lost');
+    if (this.#state !== 'closed') this.#end();
     this.#transport.destroy();
   }
 
