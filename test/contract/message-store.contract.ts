@@ -358,6 +358,18 @@ export function describeMessageStore(name: string, open: () => Promise<OpenedMes
         expect(seqs((await advance(bob, ann, 'delivered', 8)).passed)).toEqual([]);
       });
 
+      test.each([0, 1, 10, 15, 16, 17, 31, 33, 60])(
+        'name exactly those, lagging %i behind a growing conversation',
+        async (lag) => {
+          const [ann, bob] = couple();
+          for (const n of upTo(90)) {
+            const [, moved] = await store.write([send(ann, bob, `${n}`), move(bob, ann, 'delivered', n - lag)]);
+            expect(seqs((moved as Advanced).passed)).toEqual(n > lag ? [n - lag] : []);
+          }
+          expect(seqs((await advance(bob, ann, 'read', END)).passed)).toEqual(upTo(90));
+        },
+      );
+
       test(`stop after ${MAX_PASSED_PER_MOVE} messages and say more`, async () => {
         const [ann, bob] = couple();
         const total = MAX_PASSED_PER_MOVE + 250;

@@ -79,7 +79,7 @@ export class WorkerLink {
     const worker = new Worker(url, {
       name,
       workerData: settings,
-      resourceLimits: { maxOldGenerationSizeMb: maxHeapMib, maxYoungGenerationSizeMb: 8 },
+      resourceLimits: { maxOldGenerationSizeMb: maxHeapMib, maxYoungGenerationSizeMb: 16 },
     });
     let crash: unknown;
     worker.on('message', (replies: readonly Reply[]) => {
