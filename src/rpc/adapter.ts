@@ -5,7 +5,7 @@
  */
 import { type IncomingMessage, OutgoingMessage, type ServerResponse } from 'node:http';
 import { constants, type Http2ServerRequest, Http2ServerResponse } from 'node:http2';
-import type { ConnectRouter } from '@connectrpc/connect';
+import { Code, ConnectError, type ConnectRouter } from '@connectrpc/connect';
 import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { Clock, Timer } from '../time/clock.ts';
@@ -72,8 +72,9 @@ export class NodeAdapter {
     }
     const call = this.#begin(handler, requestId, request, response);
     this.#serve(handler, call, request, response).catch((error: unknown) => {
-      // Only a transport that broke ends here; whatever a handler throws was answered.
-      if (!call.isGone()) this.#deps.log.error({ requestId, method: call.method, error });
+      // Whatever a handler throws was answered; what ends here is a transport that broke (aborted), or a defect.
+      const broken = error instanceof ConnectError && error.code === Code.Aborted;
+      if (!broken && !call.isGone()) this.#deps.log.error({ requestId, method: call.method, error });
       call.cut();
     });
   }

@@ -7,7 +7,6 @@
  */
 import { randomUUID } from 'node:crypto';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { GoingAwayReason, type StreamEventsResponse } from '../../gen/carepro/chat/v1/chat_service_pb.ts';
 import type { ConnectionLimits } from '../core/connection-limits.ts';
 import { ChatError } from '../core/errors.ts';
 import type { ChatEvent, StreamPosition } from '../core/events.ts';
@@ -23,7 +22,8 @@ import type { Call } from './call.ts';
 import { toDuration, toPosition } from './convert.ts';
 import { abortError, codeName, toConnectError } from './errors.ts';
 import { FRAME_BYTES, toEventFrame } from './event-frames.ts';
-import { type LiveStream, type LiveStreams, shuttingDown } from './live-streams.ts';
+import { endError, type Farewell, goingAway, type ServerFrame } from './farewell.ts';
+import type { LiveStream, LiveStreams } from './live-streams.ts';
 import type { RpcOptions } from './options.ts';
 
 export interface EventStreamDependencies {
@@ -42,14 +42,6 @@ export interface OpenRequest {
   readonly userId: string;
   readonly position: StreamPosition | undefined;
   readonly watch: Watch;
-}
-
-/** A frame of StreamEvents; those of Subscribe are a subset. */
-export type ServerFrame = Exclude<StreamEventsResponse['frame'], { case: undefined }>;
-
-interface Farewell {
-  readonly reason: EndReason;
-  readonly reconnectAfterMs: number;
 }
 
 /** Suggested wait of a client that was too slow. */
@@ -295,38 +287,5 @@ export class EventStream implements SessionSink, LiveStream {
     const leftMs = this.#identity.expiresAtMs + options.expiryToleranceMs - clock.now();
     if (leftMs <= 0) this.end('tokenExpired');
     else this.#expiry = clock.schedule(Math.min(leftMs, MAX_EXPIRY_WAIT_MS), () => this.#watchExpiry());
-  }
-}
-
-const REASONS: Readonly<Record<EndReason, GoingAwayReason>> = {
-  shuttingDown: GoingAwayReason.SHUTTING_DOWN,
-  tokenExpired: GoingAwayReason.TOKEN_EXPIRED,
-  revoked: GoingAwayReason.TOKEN_EXPIRED,
-  slowConsumer: GoingAwayReason.SLOW_CONSUMER,
-};
-
-function goingAway(farewell: Farewell): ServerFrame {
-  return {
-    case: 'goingAway',
-    value: {
-      $typeName: 'carepro.chat.v1.GoingAway',
-      reason: REASONS[farewell.reason],
-      reconnectAfter: toDuration(farewell.reconnectAfterMs),
-    },
-  };
-}
-
-function endError(reason: EndReason, retryAfterMs: number): ChatError {
-  switch (reason) {
-    case 'shuttingDown':
-      return shuttingDown(retryAfterMs);
-    case 'tokenExpired':
-      return new ChatError('unauthenticated', 'TOKEN_EXPIRED', 'The token has expired');
-    case 'revoked':
-      return new ChatError('unauthenticated', 'TOKEN_INVALID', 'The token was revoked');
-    case 'slowConsumer':
-      return new ChatError('resourceExhausted', 'SLOW_CONSUMER', 'The stream was not read fast enough, reconnect', {
-        retryAfterMs,
-      });
   }
 }

@@ -899,7 +899,8 @@ export type StreamEventsResponse = Message<"carepro.chat.v1.StreamEventsResponse
    */
   frame: {
     /**
-     * The stream has begun. Always the first frame.
+     * The stream has begun. Always the first frame; sent again, with `recovered` false, if the stream lost its
+     * continuity while it was open.
      *
      * @generated from field: carepro.chat.v1.Ready ready = 1;
      */
@@ -995,7 +996,8 @@ export type SubscribeResponse = Message<"carepro.chat.v1.SubscribeResponse"> & {
    */
   frame: {
     /**
-     * The stream has begun. Always the first frame.
+     * The stream has begun. Always the first frame; sent again, with `recovered` false, if the stream lost its
+     * continuity while it was open.
      *
      * @generated from field: carepro.chat.v1.Ready ready = 1;
      */
