@@ -225,7 +225,11 @@ export class PresenceTracker {
 
   #announce(presence: Presence): void {
     this.#changed.set(presence.userId, presence);
-    this.#announceTimer ??= this.#deps.clock.schedule(this.#options.coalesceMs, () => this.#announceNow());
+    this.#announceIn(this.#options.coalesceMs);
+  }
+
+  #announceIn(delayMs: number): void {
+    this.#announceTimer ??= this.#deps.clock.schedule(delayMs, () => this.#announceNow());
   }
 
   /** One announcement at a time, so that a later one does not overtake. */
@@ -243,7 +247,7 @@ export class PresenceTracker {
 
   /**
    * Leaves out what another instance has turned round since: its own announcement may have come before this one, and
-   * the last thing watchers hear must be what is true.
+   * the last thing watchers hear must be what is true. While the store cannot tell, nothing is said.
    */
   async #stillTrue(changes: readonly Presence[]): Promise<readonly Presence[]> {
     const { clock, store, onError } = this.#deps;
@@ -256,7 +260,12 @@ export class PresenceTracker {
       return changes.filter((change) => (found.get(change.userId)?.online ?? false) === change.online);
     } catch (error) {
       onError(error);
-      return changes;
+      if (this.#stopped) return changes;
+      for (const change of changes) {
+        if (!this.#changed.has(change.userId)) this.#changed.set(change.userId, change);
+      }
+      this.#announceIn(RETRY_MS);
+      return [];
     }
   }
 

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { MemoryBroker } from '../../../src/broker/memory.ts';
 import type { Presence } from '../../../src/core/message.ts';
@@ -232,16 +233,18 @@ describe('announcements', () => {
     expect(told()).toEqual(['alice on', 'alice on']);
   });
 
-  test('go out as they are if the store cannot say what is true now', async () => {
+  test('wait while the store cannot say what is true now', async () => {
     const tracker = await started();
     tracker.connected('alice', 'c1');
     await settle();
     store.fault = (method) => {
       if (method === 'find') down();
     };
-    await clock.advance(100);
+    await clock.advance(3000);
+    expect(told()).toEqual([]);
+    store.fault = () => undefined;
+    await clock.advance(1100);
     expect(told()).toEqual(['alice on']);
-    expect(errors).toHaveLength(1);
   });
 });
 
@@ -452,4 +455,74 @@ describe('whose presence somebody may see', () => {
   test.each(['Admin', 'SuperAdmin', 'Service'] as const)('is everybody for the role %s', async (role) => {
     expect(await make({ audience: 'contacts' }).visibleTo(identityOf('root', role), everybody)).toEqual(everybody);
   });
+});
+
+describe('whatever comes and goes on two instances, and however often the store is away', () => {
+  const USERS = ['alice', 'bob', 'carol'];
+  const step = fc.oneof(
+    {
+      weight: 4,
+      arbitrary: fc.record({ type: fc.constant('connect' as const), on: fc.nat(1), user: fc.constantFrom(...USERS) }),
+    },
+    { weight: 4, arbitrary: fc.record({ type: fc.constant('disconnect' as const), pick: fc.nat() }) },
+    { weight: 1, arbitrary: fc.record({ type: fc.constant('store' as const), away: fc.boolean() }) },
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        type: fc.constant('time' as const),
+        ms: fc.constantFrom(1, 30, 60, 1000, 4990, 5060, 20_000),
+      }),
+    },
+  );
+
+  test('watchers end with the truth, and the truth is who is connected', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(step, { maxLength: 50, size: 'max' }),
+        fc.constantFrom(0, 5000),
+        fc.constantFrom(10, 700),
+        async (steps, graceMs, coalesceMs) => {
+          clock = new FakeClock();
+          store = new FakePresenceStore();
+          broker = new MemoryBroker({ clock });
+          const belief = new Map<string, boolean>();
+          broker.onBroadcast((event) => {
+            if (event.type !== 'presenceChanged') return;
+            for (const change of event.changes) belief.set(change.userId, change.online);
+          });
+          const trackers = [
+            await started({ instanceId: 'one', graceMs, coalesceMs: 50 }),
+            await started({ instanceId: 'two', graceMs, coalesceMs }),
+          ];
+          const open: { readonly tracker: PresenceTracker; readonly userId: string; readonly id: string }[] = [];
+          let ids = 0;
+          for (const item of steps) {
+            if (item.type === 'connect') {
+              const tracker = trackers[item.on] ?? make();
+              ids += 1;
+              open.push({ tracker, userId: item.user, id: `c${ids}` });
+              tracker.connected(item.user, `c${ids}`);
+            } else if (item.type === 'disconnect') {
+              const [connection] = open.splice(item.pick % Math.max(1, open.length), 1);
+              connection?.tracker.disconnected(connection.userId, connection.id);
+            } else if (item.type === 'store') {
+              store.fault = item.away ? down : () => undefined;
+            } else {
+              await settle(2);
+              await clock.advance(item.ms);
+            }
+          }
+          store.fault = () => undefined;
+          await settle();
+          await clock.advance(60_000);
+          for (const userId of USERS) {
+            const connected = open.some((connection) => connection.userId === userId);
+            expect(await online(userId)).toBe(connected);
+            expect(belief.get(userId) ?? false).toBe(connected);
+          }
+        },
+      ),
+      { numRuns: 300 },
+    );
+  }, 120_000);
 });
