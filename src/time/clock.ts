@@ -8,7 +8,7 @@ export interface Clock {
   now(): number;
   /** Milliseconds since an arbitrary start; never goes back. */
   monotonicMs(): number;
-  /** Calls `callback` once after `delayMs`. The timer does not keep the process alive. */
+  /** Calls `callback` once after `delayMs`; a time that has passed means at once. The timer does not keep the process alive. */
   schedule(delayMs: number, callback: () => void): Timer;
 }
 
@@ -32,7 +32,8 @@ export const systemClock: Clock = {
       handle = setTimeout(() => (leftMs > stepMs ? arm(leftMs - stepMs) : callback()), stepMs);
       handle.unref();
     };
-    arm(delayMs);
+    // Node warns of a negative delay on standard error.
+    arm(Math.max(0, delayMs));
     return { cancel: () => clearTimeout(handle) };
   },
 };
