@@ -8,7 +8,8 @@ import { mintToken } from '../../../src/auth/mint.ts';
 import { type App, createApp, type Replacements } from '../../../src/compose.ts';
 import { loadConfig } from '../../../src/config.ts';
 
-const SECRET = 'end-to-end-tests-sign-their-tokens-with-this';
+/** Signs the tokens of tests. */
+export const SECRET = 'end-to-end-tests-sign-their-tokens-with-this';
 const root = join(import.meta.dirname, '../../..');
 
 /** Environment of a test server: a secret, no noise, no rate limit unless asked for. */
