@@ -306,7 +306,7 @@ describe('Presence on a stream', () => {
     const alice = await StreamClient.open(harness.client('alice'));
     const bob = await StreamClient.open(harness.client('bob'));
     bob.stream.send({ case: 'watchPresence', value: { userIds: ['alice', 'carol'] } }, 'w');
-    expect(await bob.stream.take('result')).toMatchObject({ requestId: 'w', outcome: { case: 'ok' } });
+    expect(await bob.stream.result()).toMatchObject({ requestId: 'w', outcome: { case: 'ok' } });
     const current = await bob.stream.event('presenceChanged');
     expect(current.position).toBeUndefined();
     expect(current.event).toMatchObject({
@@ -322,14 +322,14 @@ describe('Presence on a stream', () => {
     const carol = await StreamClient.open(harness.client('carol'));
     await told(bob.stream, 'carol', true);
     bob.stream.send({ case: 'watchPresence', value: {} }, 'nobody');
-    await bob.stream.take('result');
+    await bob.stream.result();
     bob.stream.send(
       { case: 'watchPresence', value: { userIds: Array.from({ length: 1001 }, (_, n) => `u${n}`) } },
       'many',
     );
-    expect((await bob.stream.take('result')).outcome.case).toBe('error');
+    expect((await bob.stream.result()).outcome.case).toBe('error');
     bob.stream.send({ case: 'watchPresence', value: { everyone: true } }, 'all');
-    await bob.stream.take('result');
+    await bob.stream.result();
     carol.stream.cancel();
     await told(bob.stream, 'carol', false);
     bob.stream.cancel();

@@ -74,6 +74,15 @@ export class StreamClient {
     return event;
   }
 
+  /** Skips events until the next result. */
+  async result(): Promise<ValueOf<'result'>> {
+    for (;;) {
+      const frame = await this.next();
+      if (frame.case === 'result') return frame.value;
+      if (frame.case !== 'event') throw new Error(`Expected a result, got ${frame.case}`);
+    }
+  }
+
   /** The text of the next event, which must be a message. */
   async text(): Promise<string | undefined> {
     const { event } = await this.event('messageSent');
