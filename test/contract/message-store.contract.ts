@@ -636,6 +636,35 @@ export function describeMessageStore(name: string, open: () => Promise<OpenedMes
         }
       });
 
+      test('of more senders than a page has room comes in order, with equal times', async () => {
+        const ann = person('ann');
+        const others = upTo(40).map(() => person());
+        for (let round = 0; round < 5; round += 1) {
+          const batch = others.map((other, n) => {
+            const atMs = T0 + 10 * round + ((n * 7 + round) % 10);
+            return n % 9 === round ? send(ann, other, 'own', { atMs }) : send(other, ann, 'theirs', { atMs });
+          });
+          await store.write(batch);
+        }
+        await store.write(others.filter((_, n) => n % 4 === 0).map((other) => move(ann, other, 'received', 2)));
+        const lists = await Promise.all(others.map((o) => store.listMessages(ann, o, { afterSeq: 0, limit: 10 })));
+        const expected = lists.flatMap((list, n) =>
+          list.filter((m) => m.receiverId === ann && (n % 4 > 0 || m.seq > 2)),
+        );
+        for (const limit of [1, 7, 50]) {
+          const all: Message[] = [];
+          for (let size = limit; size === limit; ) {
+            const last = all.at(-1);
+            const page = { above: 'received', limit, ...(last !== undefined && { after: last }) } as const;
+            const found = await store.listPending(ann, page);
+            all.push(...found);
+            size = found.length;
+          }
+          expect(all.map((m) => m.sentAtMs)).toEqual(expected.map((m) => m.sentAtMs).sort((x, y) => x - y));
+          expect(all.map((m) => m.id).toSorted()).toEqual(expected.map((m) => m.id).toSorted());
+        }
+      });
+
       test('counts from the named cursor', async () => {
         const [ann, bob] = couple();
         await store.write(upTo(6).map((n) => send(ann, bob, `${n}`)));

@@ -63,6 +63,11 @@ export class ConversationLookup {
     return row === undefined ? undefined : { record: toRecord(row), own: own < other ? 0 : 1 };
   }
 
+  byKey(key: number): ConversationRecord | undefined {
+    const row = this.#sql.byKey.get(key);
+    return row === undefined ? undefined : toRecord(row);
+  }
+
   /** A person's conversations below a place in the list, newest activity first, with their places. */
   inbox(userId: string, below: number, limit: number): (OwnConversation & { readonly activity: number })[] {
     const own = this.personKey(userId);
@@ -89,7 +94,8 @@ export class ConversationLookup {
   }
 }
 
-function sideOf(record: ConversationRecord, userId: string): SideIndex {
+/** Which of the two a person is. */
+export function sideOf(record: ConversationRecord, userId: string): SideIndex {
   return record.lowId === userId ? 0 : 1;
 }
 
@@ -115,6 +121,7 @@ function prepareStatements(database: Database) {
   return {
     person: database.prepare<readonly [number]>('SELECT key FROM person WHERE id = ?'),
     byPair: database.prepare<Row>(`SELECT ${SELECT} FROM conversation c ${PEOPLE} WHERE c.low = ? AND c.high = ?`),
+    byKey: database.prepare<Row>(`SELECT ${SELECT} FROM conversation c ${PEOPLE} WHERE c.key = ?`),
     inbox: database.prepare<readonly [activity: number, ...Row]>(
       `SELECT i.activity, ${SELECT} FROM inbox i CROSS JOIN conversation c ON c.key = i.conversation ${PEOPLE}
        WHERE i.person = ? AND i.activity < ? ORDER BY i.activity DESC LIMIT ?`,

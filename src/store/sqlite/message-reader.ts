@@ -130,7 +130,8 @@ function prepareStatements(database: Database) {
       'SELECT sender, ordinal FROM message WHERE conversation = ? AND seq = ?',
     ),
     tombstones: database.prepare<readonly [number]>(
-      `SELECT count(*) FROM message
+      // Without statistics the planner would walk the conversation instead.
+      `SELECT count(*) FROM message INDEXED BY message_tombstone
        WHERE conversation = ? AND sender = ? AND seq > ? AND deleted_at_ms IS NOT NULL`,
     ),
   };

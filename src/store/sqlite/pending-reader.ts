@@ -2,17 +2,27 @@
  * The reads that go along time instead of along one conversation: what a person has not had yet, and the newest send of
  * a text. `sentAtMs` never decreases along seq, so a place in time is found in a conversation by bisection.
  *
- * A page costs a few lookups per conversation that has unread messages, and then one page.
+ * A page costs a lookup per conversation that has unread messages, and then one page.
  */
 import type { CursorKind, Message } from '../../core/message.ts';
 import type { ReplayCursor } from '../../core/ports.ts';
-import { ConversationLookup, type OwnConversation } from './conversation-lookup.ts';
-import type { SideIndex } from './conversation-state.ts';
+import { ConversationLookup, type OwnConversation, sideOf } from './conversation-lookup.ts';
 import type { Database } from './database.ts';
 import { MESSAGE_COLUMNS, type MessageRow, toMessage } from './message-lookup.ts';
 
 /** Messages fetched at once from one conversation of a replay. */
 const CHUNK = 32;
+
+/** Where one conversation can go on. */
+interface Start {
+  readonly key: number;
+  /** Nothing below it belongs to the page. */
+  readonly seq: number;
+  /** No message of the page is older. */
+  readonly sentAtMs: number;
+  /** Set if messages at its time have to be compared with the place where the page goes on. */
+  readonly after?: ReplayCursor;
+}
 
 /** One conversation's part of a replay: messages in order, fetched as they are needed. */
 interface Source {
@@ -35,10 +45,10 @@ export class PendingReader {
     userId: string,
     page: { readonly above: CursorKind; readonly after?: ReplayCursor; readonly limit: number },
   ): Message[] {
+    if (page.limit <= 0) return [];
     const sources: Source[] = [];
-    // Received and delivered never stand below read, so whatever is pending by any cursor is unread.
-    for (const conversation of [...this.#conversations.unread(userId)]) {
-      const source = this.#open(conversation, page.above, page.after);
+    for (const start of this.#starts(userId, page)) {
+      const source = this.#open(userId, start);
       if (source !== undefined) sources.push(source);
     }
     const heap = new SourceHeap(sources);
@@ -76,19 +86,45 @@ export class PendingReader {
     return undefined;
   }
 
-  #open(conversation: OwnConversation, above: CursorKind, after: ReplayCursor | undefined): Source | undefined {
-    const { record, own } = conversation;
-    const other: SideIndex = own === 0 ? 1 : 0;
-    const senderId = other === 0 ? record.lowId : record.highId;
-    let from = record.cursors[own][above];
-    if (record.sent[other] <= from) return undefined;
+  /** Where the page goes on in each conversation that can have a part in it. */
+  #starts(
+    userId: string,
+    page: { readonly above: CursorKind; readonly after?: ReplayCursor; readonly limit: number },
+  ): Start[] {
+    const { above, after, limit } = page;
+    const starts: Start[] = [];
+    const person = this.#conversations.personKey(userId);
+    if (person === undefined) return starts;
+    for (const [key, seq, sentAtMs, lastSeq, lastAtMs] of this.#sql.starts[above].all(person)) {
+      if (after === undefined || sentAtMs > after.sentAtMs) {
+        starts.push({ key, seq, sentAtMs });
+      } else if (lastAtMs >= after.sentAtMs) {
+        const from = this.#firstAfter(key, seq, lastSeq, (time) => time >= after.sentAtMs);
+        starts.push({ key, seq: from, sentAtMs: after.sentAtMs, after });
+      }
+    }
+    if (starts.length <= limit) return starts;
+    // Every start is a message of its own, so what begins later than the first `limit` of them is on a later page.
+    // Those that share the time of `after` may have nothing left there, so they are not counted.
+    const times = starts.filter((start) => start.after === undefined).map((start) => start.sentAtMs);
+    const latest = times.sort((a, b) => a - b)[limit - 1] ?? Number.POSITIVE_INFINITY;
+    return starts.filter((start) => start.sentAtMs <= latest);
+  }
+
+  #open(userId: string, start: Start): Source | undefined {
+    const record = this.#conversations.byKey(start.key);
+    if (record === undefined) return undefined;
+    const own = sideOf(record, userId);
+    const senderId = own === 0 ? record.highId : record.lowId;
+    const { after } = start;
+    let from = start.seq;
     if (after !== undefined) {
       const isAfter = (sentAtMs: number, seq: number): boolean => comparePlaces({ sentAtMs, senderId, seq }, after) > 0;
-      from = this.#firstAfter(record.key, from + 1, record.lastSeq, isAfter) - 1;
+      from = this.#firstAfter(record.key, from, record.lastSeq, isAfter);
     }
-    const source: Source = { conversation, senderId, messages: [], at: 0 };
+    const source: Source = { conversation: { record, own }, senderId, messages: [], at: 0 };
     // Most replays have a message or two of each sender: the first fetch is small.
-    this.#refill(source, from, 2);
+    this.#refill(source, from - 1, 2);
     return source.messages.length === 0 ? undefined : source;
   }
 
@@ -98,7 +134,7 @@ export class PendingReader {
     source.at = 0;
     if (wanted <= 0) return;
     const { record, own } = source.conversation;
-    const rows = this.#sql.living.iterate(record.key, own === 0 ? 1 : 0, above, Math.min(wanted, CHUNK));
+    const rows = this.#sql.living.all(record.key, own === 0 ? 1 : 0, above, Math.min(wanted, CHUNK));
     for (const row of rows) source.messages.push(toMessage(row, record.lowId, record.highId));
   }
 
@@ -176,7 +212,21 @@ class SourceHeap {
 }
 
 function prepareStatements(database: Database) {
+  // Received and delivered never stand below read, so whatever is pending by any cursor is unread.
+  const starts = (kind: CursorKind) =>
+    database.prepare<readonly [key: number, seq: number, sentAtMs: number, lastSeq: number, lastAtMs: number]>(
+      `SELECT c.key, m.seq, m.sent_at_ms, c.last_seq, c.last_at_ms
+       FROM unread u
+       CROSS JOIN conversation c ON c.key = u.conversation
+       CROSS JOIN message m ON m.conversation = c.key AND m.seq = (
+         SELECT x.seq FROM message x
+         WHERE x.conversation = c.key AND x.seq > iif(c.low = u.person, c.low_${kind}, c.high_${kind})
+           AND x.sender = (c.low = u.person) AND x.deleted_at_ms IS NULL
+         ORDER BY x.seq LIMIT 1)
+       WHERE u.person = ?`,
+    );
   return {
+    starts: { received: starts('received'), delivered: starts('delivered'), read: starts('read') },
     living: database.prepare<MessageRow>(
       `SELECT ${MESSAGE_COLUMNS} FROM message m
        WHERE conversation = ? AND sender = ? AND seq > ? AND deleted_at_ms IS NULL ORDER BY seq LIMIT ?`,
