@@ -167,8 +167,8 @@ export async function createApp(config: Config, replacements: Replacements = {})
       admit: ({ userId, remoteAddress }) => admit(connectionLimits, userId, remoteAddress),
       remoteAddressOf: (request) => clientAddress(request, config.http.trustProxy),
       onError: (error, where) => {
-        // A HubException is the client's mistake, told to the client.
-        if (error instanceof HubException) log.debug('hub.refused', { ...where });
+        // A HubException without a cause is the client's mistake, told to the client.
+        if (error instanceof HubException && error.cause === undefined) log.debug('hub.refused', { ...where });
         else log.error('hub.failed', { ...where }, error);
       },
     });

@@ -190,7 +190,7 @@ export class PresenceTracker {
       this.#sweepTimer.cancel();
     }
     this.#sweepAtMs = atMs;
-    this.#sweepTimer = this.#deps.clock.schedule(atMs - this.#deps.clock.monotonicMs(), () => {
+    this.#sweepTimer = this.#deps.clock.schedule(Math.max(0, atMs - this.#deps.clock.monotonicMs()), () => {
       this.#sweepTimer = undefined;
       void this.#sweep();
     });
