@@ -62,8 +62,8 @@ export class Profiles {
         );
       }
     }
+    // What the token was seen to say stays known, so that the same token does not overwrite this.
     await this.#directory.upsert(profile);
-    this.#seen.delete(userId);
     return (await this.#directory.find([userId])).get(userId) ?? profile;
   }
 
