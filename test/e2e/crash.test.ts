@@ -166,3 +166,31 @@ test('ten kills amid 2,000 sends lose nothing that was acknowledged and double n
   for (const [id, send] of everAcknowledged) expect(found.get(id)).toBe(send.text);
   for (const sender of senders) await sender[Symbol.asyncDispose]();
 }, 180_000);
+
+test('a server that is asked to stop amid sends loses nothing that it acknowledged and ends in order', async () => {
+  await using server = await RestartableServer.start();
+  const senders = await openSenders(server);
+  let exitCode: number | null | undefined;
+  const { outstandingAtKill, sent } = await storm({
+    senders,
+    receivers: ['bob'],
+    count: SENDS,
+    label: 'drain',
+    killAfter: 100,
+    kill: async () => {
+      exitCode = await server.stop('SIGTERM');
+    },
+  });
+  expect(exitCode).toBe(0);
+  expect(outstandingAtKill).toBeGreaterThan(0);
+  for (const sender of senders) await sender[Symbol.asyncDispose]();
+  await server.start();
+  await using bob = await hubReceiver(server, 'bob');
+  const again = await openSenders(server);
+  const acknowledged = new Set(sent.flatMap((send) => send.acknowledged ?? []));
+  await waitForAll(bob, pick(again, 0), acknowledged);
+  const stored = [...(await conversations(server, 'bob', again)).values()].flat();
+  expect(new Set(stored.map((message) => message.text)).size).toBe(stored.length);
+  expect(idsOf(bob.arrived()).toSorted()).toEqual(idsOf(stored).toSorted());
+  for (const sender of again) await sender[Symbol.asyncDispose]();
+}, 60_000);

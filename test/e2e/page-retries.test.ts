@@ -144,26 +144,30 @@ test('a lost answer is repeated once: the second of two equal texts is a message
   expect(await textsOf(bob, rest)).toEqual(['yes', 'yes']);
 });
 
-test('a lost answer is repeated after the server was killed and restarted, and again after another kill: one message', async () => {
-  await using server = await RestartableServer.start();
-  await using proxy = await TcpProxy.open(server.port);
-  await using bob = await openPage(server, 'bob', { reconnects: true });
-  await using alice = await openPage(proxy, 'alice');
-  const rest = await restPage(server, 'alice');
-  await alice.send('alice', 'bob', 'before');
-  proxy.swallowAnswers();
-  sendUnanswered(alice, 'Lost in the crash');
-  await bob.until(() => bob.texts.includes('Lost in the crash'));
-  await expect.poll(() => pendingFor(server.dataDir, 'bob'), PATIENCE).toBe(0);
-  await server.restart('SIGKILL');
-  const id = await sendByRest(rest, message('Lost in the crash'));
-  expect(bob.received).toContain(id);
-  expect(await sendByRest(rest, message('Lost in the crash'))).toBe(id);
-  await server.restart('SIGKILL');
-  expect(await sendByRest(rest, message('Lost in the crash'))).toBe(id);
-  const typedAgain = await sendByRest(rest, message('Lost in the crash', '2026-11-20T10:30:00.000Z'));
-  expect(typedAgain).not.toBe(id);
-  const texts = ['before', 'Lost in the crash', 'Lost in the crash'];
-  expect(await textsOf(bob, rest)).toEqual(texts);
-  expect(await historyTexts(rest, 'alice', 'bob')).toEqual([...texts, 'sentinel']);
-}, 60_000);
+test.each(['SIGKILL', 'SIGTERM'] as const)(
+  'a lost answer is repeated after a restart by %s, and again after another one: one message',
+  async (signal) => {
+    await using server = await RestartableServer.start();
+    await using proxy = await TcpProxy.open(server.port);
+    await using bob = await openPage(server, 'bob', { reconnects: true });
+    await using alice = await openPage(proxy, 'alice');
+    const rest = await restPage(server, 'alice');
+    await alice.send('alice', 'bob', 'before');
+    proxy.swallowAnswers();
+    sendUnanswered(alice, 'Lost in the crash');
+    await bob.until(() => bob.texts.includes('Lost in the crash'));
+    await expect.poll(() => pendingFor(server.dataDir, 'bob'), PATIENCE).toBe(0);
+    await server.restart(signal);
+    const id = await sendByRest(rest, message('Lost in the crash'));
+    expect(bob.received).toContain(id);
+    expect(await sendByRest(rest, message('Lost in the crash'))).toBe(id);
+    await server.restart(signal);
+    expect(await sendByRest(rest, message('Lost in the crash'))).toBe(id);
+    const typedAgain = await sendByRest(rest, message('Lost in the crash', '2026-11-20T10:30:00.000Z'));
+    expect(typedAgain).not.toBe(id);
+    const texts = ['before', 'Lost in the crash', 'Lost in the crash'];
+    expect(await textsOf(bob, rest)).toEqual(texts);
+    expect(await historyTexts(rest, 'alice', 'bob')).toEqual([...texts, 'sentinel']);
+  },
+  60_000,
+);
