@@ -6,6 +6,7 @@ import { pendingFor } from './support/evidence.ts';
 import { field, openPage, restPage, sendByRest } from './support/pages.ts';
 import { RestartableServer } from './support/restartable.ts';
 import { SECRET, startServer } from './support/server.ts';
+import { TcpProxy } from './support/tcp-proxy.ts';
 
 const PATIENCE = { timeout: 20_000, interval: 20 };
 
@@ -41,6 +42,20 @@ test.each(['SIGTERM', 'SIGKILL'] as const)(
   },
   60_000,
 );
+
+test('a half-open connection does not hold up the restart that everybody else waits for', async () => {
+  await using server = await RestartableServer.start();
+  await using proxy = await TcpProxy.open(server.port);
+  await using _deaf = await openPage(proxy, 'alice');
+  await using bob = await openPage(server, 'bob', { reconnects: true });
+  proxy.freeze();
+  const stoppedAtMs = performance.now();
+  expect(await server.stop('SIGTERM')).toBe(0);
+  // The closing handshake of a client that does not answer would take five seconds.
+  expect(performance.now() - stoppedAtMs).toBeLessThan(4000);
+  await server.start();
+  await expect.poll(() => bob.hub.state, PATIENCE).toBe('Connected');
+}, 60_000);
 
 /** A token that the server takes for two to three more seconds: it has expired, but within the tolerance of 30 s. */
 function expiringToken(userId: string): Promise<string> {

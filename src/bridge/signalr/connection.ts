@@ -356,8 +356,8 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
     }
   }
 
-  /** Looks at every deadline. */
-  sweep(nowMs: number): void {
+  /** Looks at every deadline. `closeTimeoutMs`: how long the client may take for its part of the closing. */
+  sweep(nowMs: number, closeTimeoutMs = this.#host.hub.options.closeTimeoutMs): void {
     const { options } = this.#host.hub;
     if (this.#liveness.isStalled(nowMs, options, this.#transport)) {
       this.#cut('send-timeout', `The client took nothing for ${options.sendTimeoutMs} ms`);
@@ -367,7 +367,7 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
     if (this.#state === 'open') this.#sweepOpen(nowMs);
     else if (this.#state === 'handshake') {
       if (phaseMs >= options.handshakeTimeoutMs) this.#beginClosing(handshakeError(HANDSHAKE_CANCELED));
-    } else if (phaseMs >= options.closeTimeoutMs) this.destroy();
+    } else if (phaseMs >= closeTimeoutMs) this.destroy();
   }
 
   #sweepOpen(nowMs: number): void {

@@ -37,7 +37,7 @@ export interface SignalRServerOptions<User> extends AccessHooks<User> {
 }
 
 export interface DrainOptions {
-  /** How long calls may take to finish and clients to say goodbye, before they are cut. Default 5,000. */
+  /** How long calls may take to finish and clients to say goodbye (for which they have a second at most). Default 5,000. */
   readonly graceMs?: number;
   /** Cuts everybody at once when aborted. */
   readonly signal?: AbortSignal;
@@ -59,6 +59,12 @@ export interface SignalRServer extends AsyncDisposable {
   close(): void;
 }
 
+/**
+ * How long a draining server waits for a client's part of the closing. The clients that have gone wait for the next server:
+ * one that hears nothing must not keep them waiting, and comes back by itself whether it got its goodbye or not.
+ */
+const DRAIN_CLOSE_TIMEOUT_MS = 1000;
+
 /** Mounts a hub. Starts nothing by itself. */
 export function createSignalRServer<User>(options: SignalRServerOptions<User>): SignalRServer {
   return new Server(options);
@@ -77,6 +83,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
   readonly #sweepMs: number;
   #sweepTimer: Timer | undefined;
   #isShuttingDown = false;
+  #isClosed = false;
   #onEmpty: (() => void) | undefined;
 
   constructor(options: SignalRServerOptions<User>) {
@@ -161,6 +168,8 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
       const onAbort = (): void => resolve();
       signal?.addEventListener('abort', onAbort);
       for (const connection of this.#connections.values()) connection.closeWhenIdle({ allowReconnect: true });
+      this.#sweepTimer?.cancel();
+      this.#sweep();
       await promise;
       signal?.removeEventListener('abort', onAbort);
       timer.cancel();
@@ -170,6 +179,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
 
   close(): void {
     this.#isShuttingDown = true;
+    this.#isClosed = true;
     this.#sweepTimer?.cancel();
     this.#sweepTimer = undefined;
     this.pacer.close();
@@ -181,13 +191,17 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
   }
 
   #watch(): void {
-    if (!this.#isShuttingDown) this.#sweepTimer ??= this.#options.clock.schedule(this.#sweepMs, this.#sweep);
+    if (this.#isClosed) return;
+    const intervalMs = this.#isShuttingDown ? Math.min(this.#sweepMs, DRAIN_CLOSE_TIMEOUT_MS / 10) : this.#sweepMs;
+    this.#sweepTimer ??= this.#options.clock.schedule(intervalMs, this.#sweep);
   }
 
   readonly #sweep = (): void => {
     this.#sweepTimer = undefined;
     const nowMs = this.nowMs();
-    for (const connection of this.#connections.values()) connection.sweep(nowMs);
+    const { closeTimeoutMs } = this.hub.options;
+    const patienceMs = this.#isShuttingDown ? Math.min(closeTimeoutMs, DRAIN_CLOSE_TIMEOUT_MS) : closeTimeoutMs;
+    for (const connection of this.#connections.values()) connection.sweep(nowMs, patienceMs);
     this.#negotiations.sweep(nowMs, this.hub.options.unusedNegotiationTimeoutMs);
     if (this.#connections.size > 0 || this.#negotiations.size > 0) this.#watch();
   };

@@ -324,6 +324,19 @@ describe('draining', () => {
     await client.seeEnd();
   });
 
+  it('waits a second and not the whole grace for a client that has been told and does not answer', async () => {
+    const clock = new FakeClock();
+    const { port, signalr } = await host({ methods }, { clock });
+    const client = await connected(port);
+    const drained = signalr.drain({ graceMs: 60_000 });
+    await client.seeRecord('{"type":7,"allowReconnect":true}');
+    await clock.advance(900);
+    expect(signalr.connections).toBe(1);
+    await clock.advance(200);
+    await drained;
+    await client.seeEnd();
+  });
+
   it('is cut short by its signal', async () => {
     const { port, signalr } = await host({ methods });
     const client = await connected(port);
