@@ -19,8 +19,11 @@ const MESSAGES_PER_ROUND = 10;
 const MAX_ROUNDS = 150;
 /** Messages to each user before anybody stalls, so that heap and caches have the size that this traffic gives them. */
 const WARM_UP_MESSAGES = 200;
-/** 200 queues of 0.2 MB at most, with their buffers, and what a busy heap varies by. A tenth of what is sent. */
-const MAX_GROWTH_MB = 80;
+/**
+ * 200 queues of 0.2 MB at most with their buffers, and what a busy heap varies by. A fifth of what is sent; with a bound
+ * of 256 MB per page it grows by 240 MB before the time limit for sending cuts the pages.
+ */
+const MAX_GROWTH_MB = 150;
 /** The longest message, in characters that take three bytes each. */
 const FILLING = '語'.repeat(4980);
 
