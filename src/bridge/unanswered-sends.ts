@@ -56,9 +56,14 @@ export class UnansweredSends {
     this.#sends.delete(send);
   }
 
-  /** Takes the oldest hub send like this one out of the memory: each is matched at most once. */
+  /**
+   * Takes a hub send like this one out of the memory: each is matched at most once. A refused one is surely repeated, so
+   * it goes before one whose answer may have arrived after all; else the oldest.
+   */
   take(senderId: string, receiverId: string, text: string): UnansweredSend | undefined {
-    const send = this.#sends.find(senderId, receiverId, text);
+    const send =
+      this.#sends.find(senderId, receiverId, text, ({ outcome }) => outcome === 'refused') ??
+      this.#sends.find(senderId, receiverId, text);
     if (send !== undefined) this.#sends.delete(send);
     return send;
   }

@@ -202,6 +202,18 @@ describe('a REST send that repeats a hub send', () => {
     expect(chat.messages).toHaveLength(1);
   });
 
+  test('of a refused one is sent, although the answer to an equal text just before is not proven yet', async () => {
+    const { chat, hub, rest } = setUp();
+    const first = await idOf(hub());
+    chat.failureOnce = new ChatError('unavailable', 'STORE_UNAVAILABLE', 'gone');
+    await expect(hub()).rejects.toThrow();
+    const second = await rest();
+    expect(second).not.toBe(first);
+    expect(chat.messages).toHaveLength(2);
+    // Had the first answer been lost as well, its own repetition would still find it.
+    expect(await rest({ timestamp: 'T2' })).toBe(first);
+  });
+
   test('is answered even if its id cannot be bound, and this process remembers', async () => {
     const { chat, errors, hub, rest } = setUp();
     const id = await idOf(hub());
