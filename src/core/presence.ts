@@ -74,13 +74,14 @@ export class PresenceTracker {
 
   /** A connection of a user began. */
   connected(userId: string, connectionId: string): void {
+    if (this.#stopped) return;
     this.#connections.set(connectionId, userId);
     this.#write({ type: 'connected', userId, connectionId, atMs: this.#deps.clock.now() });
   }
 
   /** A connection ended. The user goes Offline after the grace, unless another connection lives or comes. */
   disconnected(userId: string, connectionId: string): void {
-    this.#connections.delete(connectionId);
+    if (!this.#connections.delete(connectionId)) return;
     const atMs = this.#deps.clock.now();
     this.#write({ type: 'disconnected', userId, connectionId, atMs, lingerUntilMs: atMs + this.#options.graceMs });
     const endsMs = this.#deps.clock.monotonicMs() + this.#options.graceMs + 1;
@@ -110,8 +111,9 @@ export class PresenceTracker {
     return userIds.filter((userId) => userId === identity.userId || partners.has(userId));
   }
 
-  /** Stops the timers, writes and announces what is left. Call after the doors have reported their last disconnections. */
+  /** Ends the connections that are left, as those of a door that was cut are, writes and announces, stops the timers. */
   async stop(): Promise<void> {
+    for (const [connectionId, userId] of [...this.#connections]) this.disconnected(userId, connectionId);
     this.#stopped = true;
     this.#leaseTimer?.cancel();
     this.#sweepTimer?.cancel();

@@ -406,6 +406,22 @@ describe('stopping', () => {
     expect(renewals).toEqual([]);
   });
 
+  test('ends the connections that are left, and takes no notice of what is reported later', async () => {
+    const tracker = await started();
+    tracker.connected('alice', 'c1');
+    tracker.connected('bob', 'c2');
+    await tracker.stop();
+    tracker.disconnected('alice', 'c1');
+    tracker.connected('carol', 'c3');
+    await settle();
+    expect(store.batches.flat().map(({ type, userId }) => `${userId} ${type}`)).toEqual([
+      'alice connected',
+      'bob connected',
+      'alice disconnected',
+      'bob disconnected',
+    ]);
+  });
+
   test('tries once more what had failed', async () => {
     const tracker = await started();
     store.fault = down;
@@ -413,7 +429,7 @@ describe('stopping', () => {
     await settle();
     store.fault = () => undefined;
     await tracker.stop();
-    expect(store.batches.flat()).toHaveLength(1);
+    expect(store.batches.flat().map((write) => write.type)).toEqual(['connected', 'disconnected']);
   });
 
   test('does not hang on a store that stays away', async () => {
