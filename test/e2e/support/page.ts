@@ -24,6 +24,9 @@ export interface PageOptions {
   readonly reconnects?: boolean;
 }
 
+/** Quick at first, then once a second, for as long as a restart may take on a busy machine. */
+const RECONNECT_DELAYS_MS = [50, 100, 200, 400, 800, ...Array<number>(60).fill(1000)];
+
 export class Page implements AsyncDisposable {
   readonly hub: HubConnection;
   readonly events: { readonly name: PageEvent; readonly args: readonly unknown[] }[] = [];
@@ -39,7 +42,7 @@ export class Page implements AsyncDisposable {
         ...(skipNegotiation && { transport: HttpTransportType.WebSockets, skipNegotiation: true }),
       })
       .configureLogging(LogLevel.None);
-    if (options.reconnects) builder.withAutomaticReconnect([50, 100, 200, 400, 800, 1000, 1000, 1000, 1000, 1000]);
+    if (options.reconnects) builder.withAutomaticReconnect(RECONNECT_DELAYS_MS);
     this.hub = builder.build();
     for (const name of EVENTS) {
       this.hub.on(name, (...args: unknown[]) => {
