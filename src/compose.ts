@@ -118,7 +118,7 @@ export async function createApp(config: Config, replacements: Replacements = {})
       },
       clock,
     );
-    const commits = new GroupCommit(store.messages);
+    const commits = new GroupCommit(store.messages, { metrics });
     const chat = new Chat({ store: store.messages, commits, publisher, policy, messagePolicy, clock, limits, metrics });
     const presence = new PresenceTracker(
       { store: store.presence, partners: store.messages, broker, policy, clock, metrics, onError },

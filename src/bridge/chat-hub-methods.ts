@@ -12,7 +12,13 @@ import { hubError } from './hub-errors.ts';
 import { readConversations, readHistory, readOnlineUsers } from './page-reads.ts';
 import type { PageSends } from './page-sends.ts';
 import { HubException } from './signalr/errors.ts';
-import { type HubConnection, type HubMethod, type InvocationContext, method } from './signalr/hub.ts';
+import {
+  type HubConnection,
+  type HubMethod,
+  type InvocationContext,
+  type MethodOptions,
+  method,
+} from './signalr/hub.ts';
 import { type ArgumentsOf, type Parameter, param } from './signalr/parameters.ts';
 
 export interface ChatHubMethodDependencies {
@@ -26,6 +32,11 @@ export interface ChatHubMethodDependencies {
 type Context = InvocationContext<Identity>;
 
 const DEFAULT_TAKE = 50;
+/**
+ * Sends and acknowledgements enter the commit in the order of their calls, so the next may begin before the one before it is
+ * on disk: then several of one page share a commit.
+ */
+const OVERLAPS: MethodOptions = { overlaps: true };
 
 export function chatHubMethods(dependencies: ChatHubMethodDependencies): Record<string, HubMethod<Identity>> {
   const { chat, connectedAtMs, reader, sends } = dependencies;
@@ -71,6 +82,7 @@ export function chatHubMethods(dependencies: ChatHubMethodDependencies): Record<
           throw hubError(error, true);
         }
       },
+      OVERLAPS,
     ),
 
     GetMessageHistory: call(
@@ -87,14 +99,14 @@ export function chatHubMethods(dependencies: ChatHubMethodDependencies): Record<
     IsUserOnline: isOnline,
     GetOnlineUsers: call([], ({ user }) => readOnlineUsers(reader, user)),
 
-    MessageReceived: call([param.string], (context, messageId) => markIfKnown(context, 'delivered', messageId)),
-    MessageRead: call([param.string], (context, messageId) => markIfKnown(context, 'read', messageId)),
-    MarkMessageAsDelivered: call([param.string, param.string], (context, messageId, _userId) =>
-      mark(context, 'delivered', messageId),
+    MessageReceived: call([param.string], (context, id) => markIfKnown(context, 'delivered', id), OVERLAPS),
+    MessageRead: call([param.string], (context, id) => markIfKnown(context, 'read', id), OVERLAPS),
+    MarkMessageAsDelivered: call(
+      [param.string, param.string],
+      (context, id) => mark(context, 'delivered', id),
+      OVERLAPS,
     ),
-    MarkMessageAsRead: call([param.string, param.string], (context, messageId, _userId) =>
-      mark(context, 'read', messageId),
-    ),
+    MarkMessageAsRead: call([param.string, param.string], (context, id) => mark(context, 'read', id), OVERLAPS),
     MarkAllMessagesAsRead: call([param.string, param.string], async ({ user }, senderId, _receiverId) => {
       await chat.mark(user, 'read', { upTo: { otherUserId: present(senderId) } });
       return true;
@@ -119,12 +131,13 @@ export function chatHubMethods(dependencies: ChatHubMethodDependencies): Record<
 function call<const Parameters extends readonly Parameter[]>(
   parameters: Parameters,
   handler: (context: Context, ...args: ArgumentsOf<Parameters>) => Promise<unknown>,
+  options?: MethodOptions,
 ): HubMethod<Identity> {
-  return method<Identity, Parameters>(parameters, (context, ...args) =>
+  const answer = (context: Context, ...args: ArgumentsOf<Parameters>): Promise<unknown> =>
     handler(context, ...args).catch((error: unknown) => {
       throw hubError(error, false);
-    }),
-  );
+    });
+  return method<Identity, Parameters>(parameters, answer, options);
 }
 
 /** An argument that must be there. */

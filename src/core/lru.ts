@@ -1,41 +1,39 @@
-/** A map bounded in entries that forgets what was used longest ago, a few at a time. */
+/**
+ * A bounded map that forgets what was not used lately: it keeps at least the `maxEntries` used last, and at most twice as
+ * many. Two generations; when the young one is full it becomes the old one, whatever is used again comes back. So neither
+ * use nor eviction moves entries about, which is dear in a Map that is much deleted from.
+ */
 export class Lru<K, V> {
   readonly #maxEntries: number;
-  readonly #map = new Map<K, V>();
+  #young = new Map<K, V>();
+  #old = new Map<K, V>();
 
   constructor(maxEntries: number) {
     this.#maxEntries = maxEntries;
   }
 
+  /** Entries kept; one that came back from the old generation counts twice. */
   get size(): number {
-    return this.#map.size;
+    return this.#young.size + this.#old.size;
   }
 
   get(key: K): V | undefined {
-    const value = this.#map.get(key);
-    if (value !== undefined) {
-      this.#map.delete(key);
-      this.#map.set(key, value);
-    }
-    return value;
+    const young = this.#young.get(key);
+    if (young !== undefined) return young;
+    const old = this.#old.get(key);
+    if (old !== undefined) this.set(key, old);
+    return old;
   }
 
   set(key: K, value: V): void {
-    this.#map.delete(key);
-    this.#map.set(key, value);
-    if (this.#map.size > this.#maxEntries) this.#forgetOldest();
-  }
-
-  /** Forgets a sixteenth at once: finding the head of a map that was much deleted from is dear, going on from it is not. */
-  #forgetOldest(): void {
-    const keep = this.#maxEntries - Math.floor(this.#maxEntries / 16);
-    for (const key of this.#map.keys()) {
-      if (this.#map.size <= keep) return;
-      this.#map.delete(key);
-    }
+    this.#young.set(key, value);
+    if (this.#young.size < this.#maxEntries) return;
+    this.#old = this.#young;
+    this.#young = new Map();
   }
 
   delete(key: K): void {
-    this.#map.delete(key);
+    this.#young.delete(key);
+    this.#old.delete(key);
   }
 }

@@ -1,9 +1,9 @@
 /**
  * What a connection's messages do: the message switch, and the queue of calls.
  *
- * Invariants: calls of one connection run one at a time in the order of their arrival, the first not before `release`;
- * a call that fails gets an answer and disturbs nothing else; a call without invocation id never gets one. A handler that
- * returns no promise is answered in the same turn, without a promise of ours.
+ * Invariants: calls of one connection begin in the order of their arrival, the first not before `release`, and run one at a
+ * time, but for methods that may overlap; a call that fails gets an answer and disturbs nothing else; a call without
+ * invocation id never gets one. A handler that returns no promise is answered in the same turn, without a promise of ours.
  */
 import { invocationFailed, METHOD_MISSING, methodThrew, notStreaming, streamCountDiffers } from './errors.ts';
 import type { HubConnection, InvocationContext } from './hub.ts';
@@ -32,8 +32,10 @@ export class Dispatcher<User> {
   readonly #target: DispatchTarget<User>;
   readonly #maximumWaiting: number;
   #waiting: InvocationMessage[] | undefined;
-  /** A call runs, or the connection is not ready for calls. */
-  #isBusy = true;
+  /** Calls that run. */
+  #running = 0;
+  /** A call runs that does not overlap, or the connection is not ready for calls. */
+  #isHeld = true;
   #isEnded = false;
 
   /** Calls wait until `release`. */
@@ -49,14 +51,14 @@ export class Dispatcher<User> {
 
   /** Whether no call runs or waits. */
   get isIdle(): boolean {
-    return !this.#isBusy;
+    return !this.#isHeld && this.#running === 0 && this.#waiting === undefined;
   }
 
   dispatch(message: InboundMessage): void {
     switch (message.type) {
       case messageType.invocation:
       case messageType.streamInvocation:
-        if (!this.#isBusy) this.#run(message);
+        if (this.#waiting === undefined && this.#mayRun(message)) this.#run(message);
         else if (this.#waiting === undefined) this.#waiting = [message];
         else this.#waiting.push(message);
         return;
@@ -79,7 +81,7 @@ export class Dispatcher<User> {
 
   /** Lets the calls begin. */
   release(): void {
-    this.#isBusy = false;
+    this.#isHeld = false;
     this.#next();
   }
 
@@ -87,6 +89,12 @@ export class Dispatcher<User> {
   end(): void {
     this.#isEnded = true;
     this.#waiting = undefined;
+  }
+
+  #mayRun(message: InvocationMessage): boolean {
+    if (this.#isHeld) return false;
+    if (this.#running === 0) return true;
+    return message.method?.overlaps === true && this.#running < this.#maximumWaiting;
   }
 
   #run(message: InvocationMessage): void {
@@ -109,7 +117,8 @@ export class Dispatcher<User> {
       context.complete(result);
       return;
     }
-    this.#isBusy = true;
+    this.#running += 1;
+    this.#isHeld = !method.overlaps;
     result.then(
       (value) => {
         context.complete(value);
@@ -123,16 +132,22 @@ export class Dispatcher<User> {
   }
 
   #done(): void {
-    this.#isBusy = false;
+    this.#running -= 1;
+    this.#isHeld = false;
     this.#next();
   }
 
   #next(): void {
     // Calls that are answered at once are many turns of this loop, not a recursion.
-    while (!this.#isBusy && this.#waiting !== undefined) {
-      const message = this.#waiting.shift();
-      if (message === undefined) this.#waiting = undefined;
-      else this.#run(message);
+    while (this.#waiting !== undefined) {
+      const message = this.#waiting[0];
+      if (message === undefined) {
+        this.#waiting = undefined;
+        break;
+      }
+      if (!this.#mayRun(message)) break;
+      this.#waiting.shift();
+      this.#run(message);
     }
     if (!this.#isEnded && !this.isFull) this.#target.onCallsDone();
   }

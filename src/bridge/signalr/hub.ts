@@ -74,6 +74,17 @@ export interface InvocationContext<User> {
 export interface HubMethod<User> {
   readonly parameters: readonly Parameter[];
   readonly invoke: (context: InvocationContext<User>, ...args: never[]) => unknown;
+  /** See `MethodOptions`. */
+  readonly overlaps: boolean;
+}
+
+export interface MethodOptions {
+  /**
+   * Whether a call may begin while earlier calls of the same connection to overlapping methods still run. They begin in the
+   * order of their arrival; a method may say so if its effects keep that order. Other methods wait for all before them, and
+   * all behind wait for them. Default false: one call at a time.
+   */
+  readonly overlaps?: boolean;
 }
 
 /**
@@ -83,8 +94,9 @@ export interface HubMethod<User> {
 export function method<User, const Parameters extends readonly Parameter[]>(
   parameters: Parameters,
   handler: (context: InvocationContext<User>, ...args: ArgumentsOf<Parameters>) => unknown,
+  options: MethodOptions = {},
 ): HubMethod<User> {
-  return { parameters, invoke: handler as HubMethod<User>['invoke'] };
+  return { parameters, invoke: handler as HubMethod<User>['invoke'], overlaps: options.overlaps ?? false };
 }
 
 export interface HubDefinition<User> {

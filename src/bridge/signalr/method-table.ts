@@ -15,12 +15,11 @@ export interface MethodEntry {
   readonly requiredCount: number;
   /** `context` is the dispatcher's; the hub's own types are checked where the hub is defined. */
   readonly invoke: (context: never, ...args: never[]) => unknown;
+  /** Whether calls may run beside others of this kind. */
+  readonly overlaps: boolean;
 }
 
-interface Declared {
-  readonly parameters: readonly Parameter[];
-  readonly invoke: (context: never, ...args: never[]) => unknown;
-}
+type Declared = Pick<MethodEntry, 'parameters' | 'invoke' | 'overlaps'>;
 
 export class MethodTable {
   readonly #exact = new Map<string, MethodEntry>();
@@ -36,6 +35,7 @@ export class MethodTable {
         parameters: declared.parameters,
         requiredCount: requiredCount(declared.parameters),
         invoke: declared.invoke,
+        overlaps: declared.overlaps,
       };
       this.#exact.set(name, entry);
       this.#folded.set(folded, entry);
