@@ -15,7 +15,7 @@ export class PrometheusMetrics implements Metrics, Disposable {
 
   constructor() {
     collectDefaultMetrics({ register: this.#registry });
-    this.#loopDelay = monitorEventLoopDelay({ resolution: 1 });
+    this.#loopDelay = monitorEventLoopDelay({ resolution: 10 });
     this.#loopDelay.enable();
     const loopDelay = this.#loopDelay;
     new Gauge({
