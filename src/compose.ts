@@ -5,9 +5,8 @@
  * decides anything about chat.
  */
 import { randomUUID } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { challengeOf } from './auth/failures.ts';
+import { admitToHub, authenticateHub } from './auth/hub-access.ts';
 import { type AuthSetup, setUpAuth } from './auth/setup.ts';
 import { createChatHub } from './bridge/chat-hub.ts';
 import { PageSends } from './bridge/page-sends.ts';
@@ -19,9 +18,8 @@ import { MemoryBroker } from './broker/memory.ts';
 import type { Config } from './config.ts';
 import { Chat } from './core/chat.ts';
 import { ConnectionLimits } from './core/connection-limits.ts';
-import { ChatError } from './core/errors.ts';
 import { GroupCommit } from './core/group-commit.ts';
-import type { Identity, TokenVerifier, Verification } from './core/identity.ts';
+import type { Identity } from './core/identity.ts';
 import { Policy } from './core/policy.ts';
 import type { MessagePolicy } from './core/ports.ts';
 import { PresenceTracker } from './core/presence.ts';
@@ -30,8 +28,10 @@ import { Publisher } from './core/publisher.ts';
 import { Reader } from './core/reader.ts';
 import { Registry } from './core/registry.ts';
 import { clientAddress } from './http/client-address.ts';
+import { originRule } from './http/cors.ts';
 import { Listener } from './http/listener.ts';
 import { Router, sendJson, sendNotFound } from './http/router.ts';
+import { readTlsFiles } from './http/tls-files.ts';
 import { Health } from './ops/health.ts';
 import { createLogger, type Logger } from './ops/logger.ts';
 import { PrometheusMetrics } from './ops/metrics.ts';
@@ -76,7 +76,7 @@ export async function createApp(config: Config, replacements: Replacements = {})
   const clock = replacements.clock ?? systemClock;
   const log = replacements.logger ?? createLogger(config.server.logLevel);
   const messagePolicy = replacements.messagePolicy ?? passEverything;
-  const tls = await readTls(config);
+  const tls = config.tls === undefined ? undefined : await readTlsFiles(config.tls);
   const onError = (error: unknown): void => log.error('background.failed', {}, error);
   const auth = await setUpAuth(config, clock);
   const { verifier } = auth;
@@ -157,14 +157,14 @@ export async function createApp(config: Config, replacements: Replacements = {})
       ...(replacements.hubMethods !== undefined && { moreMethods: replacements.hubMethods }),
       options: { maximumOutboundBytes: config.streams.queueMaxBytes },
     });
-    const isOriginAllowed = originRule(config);
+    const isOriginAllowed = originRule(config.http.corsOrigins);
     const hub = createSignalRServer<Identity>({
       hub: chatHub,
       path: '/chathub',
       clock,
-      authenticate: ({ token }) => authenticate(verifier, token),
+      authenticate: ({ token }) => authenticateHub(verifier, token),
       isOriginAllowed,
-      admit: ({ userId, remoteAddress }) => admit(connectionLimits, userId, remoteAddress),
+      admit: ({ userId, remoteAddress }) => admitToHub(connectionLimits, userId, remoteAddress),
       remoteAddressOf: (request) => clientAddress(request, config.http.trustProxy),
       onError: (error, where) => {
         // A HubException without a cause is the client's mistake, told to the client.
@@ -314,43 +314,6 @@ async function drainDoors(hub: SignalRServer, rpc: RpcDoor, listener: Listener, 
 
 function onHub(_path: string, lower: string): boolean {
   return lower === '/chathub' || lower.startsWith('/chathub/');
-}
-
-async function authenticate(verifier: TokenVerifier, token: string | undefined) {
-  const cached = token === undefined ? undefined : verifier.verifyCached(token);
-  const result: Verification = cached === undefined ? await verifier.verify(token) : { ok: true, identity: cached };
-  if (result.ok) return { ok: true as const, user: result.identity, userId: result.identity.userId };
-  const status = result.failure.code === 'keysUnavailable' ? 503 : 401;
-  return { ok: false as const, status, challenge: challengeOf(result.failure) };
-}
-
-function admit(limits: ConnectionLimits, userId: string | undefined, address: string) {
-  try {
-    return { ok: true as const, release: limits.acquire(userId, address) };
-  } catch (error) {
-    return { ok: false as const, status: 429 as const, text: ChatError.from(error).message };
-  }
-}
-
-function originRule(config: Config): (origin: string) => boolean {
-  const { corsOrigins } = config.http;
-  if (corsOrigins !== 'loopback') return (origin) => corsOrigins.includes(origin);
-  return (origin) => /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(origin);
-}
-
-async function readTls(config: Config): Promise<{ cert: Buffer; key: Buffer } | undefined> {
-  if (config.tls === undefined) return undefined;
-  const read = async (env: string, file: string): Promise<Buffer> => {
-    try {
-      return await readFile(file);
-    } catch (error) {
-      throw new Error(`${env}: cannot read the file it names`, { cause: error });
-    }
-  };
-  return {
-    cert: await read('TLS_CERT_FILE', config.tls.certFile),
-    key: await read('TLS_KEY_FILE', config.tls.keyFile),
-  };
 }
 
 function hostForUrl(host: string): string {

@@ -64,3 +64,9 @@ export function isUpgradeAllowed(request: HttpRequest, isOriginAllowed: (origin:
   if (isOriginAllowed(origin)) return true;
   return URL.canParse(origin) && new URL(origin).host === host;
 }
+
+/** Decides about origins: those of a list, or any origin of this computer. */
+export function originRule(allowed: readonly string[] | 'loopback'): (origin: string) => boolean {
+  if (allowed !== 'loopback') return (origin) => allowed.includes(origin);
+  return (origin) => /^https?:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?$/.test(origin);
+}
