@@ -35,7 +35,7 @@ export async function measureIdle(context: ScenarioContext): Promise<ScenarioRes
     figures: figuresOf(memory, count),
     notes: [
       `${count} WebSocket connections of as many users, JSON; resident memory after, less before, by their number`,
-      `ours: 50 connections opened and closed first, then before and after alike ${settleMs / 1000} s of rest and a full garbage collection`,
+      `ours: 50 connections opened and closed first, then before and after alike ${settleMs / 1000} s of rest and a garbage collection that shrinks the heap (V8 does so by itself after half a minute)`,
       'the incumbent: the same, but .NET collects when it likes',
       'presence is told to contacts only (ours) or nobody (the incumbent), so that connecting is not a storm',
     ],
