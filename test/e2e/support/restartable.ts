@@ -30,6 +30,11 @@ export class RestartableServer implements AsyncDisposable {
     return this.#process.child.pid ?? 0;
   }
 
+  get isRunning(): boolean {
+    const { exitCode, signalCode } = this.#process.child;
+    return exitCode === null && signalCode === null;
+  }
+
   /** What the present process wrote so far. */
   output(): string {
     return this.#process.output();
