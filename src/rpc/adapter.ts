@@ -123,7 +123,7 @@ export class NodeAdapter {
     }
     dropEndlessDeadline(universal.header);
     const answer = await handler(universal);
-    await universalResponseToNodeResponse(call.streaming ? joined(answer, response) : answer, response);
+    await universalResponseToNodeResponse(withPlainWords(call.streaming ? joined(answer, response) : answer), response);
   }
 
   /** Half a request, or an answer that nobody takes, must not stay for ever. One timer for all calls. */
@@ -139,6 +139,27 @@ export class NodeAdapter {
       if (this.#calls.size > 0) this.#sweepLater();
     });
   }
+}
+
+/** Escapes of printable ASCII other than the percent sign. */
+const NEEDLESS_ESCAPES = /%(?:2[0-46-9A-F]|[3-6][0-9A-F]|7[0-9A-E])/g;
+
+/**
+ * Escapes in an error's words no more than the gRPC specification asks for ("Responses", Percent-Encoded): what the
+ * library escapes beyond it, such as commas, grpc-js would show to people as it is.
+ */
+function withPlainWords(answer: UniversalServerResponse): UniversalServerResponse {
+  const { trailer } = answer;
+  if (trailer === undefined) return answer;
+  return {
+    ...answer,
+    // Asked for when the body is over; it is not filled before.
+    get trailer() {
+      const words = trailer.get('grpc-message');
+      if (words?.includes('%')) trailer.set('grpc-message', words.replace(NEEDLESS_ESCAPES, decodeURIComponent));
+      return trailer;
+    },
+  };
 }
 
 /** Joins what is written within one turn of the event loop into one write to the socket. */
