@@ -9,7 +9,12 @@ import { createConnectRouter } from '@connectrpc/connect';
 import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
 import { ChatService } from '../../gen/carepro/chat/v1/chat_service_pb.ts';
 import { UserService } from '../../gen/carepro/chat/v1/user_service_pb.ts';
-import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  file_google_rpc_error_details,
+  RetryInfoSchema,
+} from '../../gen/google/rpc/error_details_pb.ts';
 import { Health } from '../../gen/grpc/health/v1/health_pb.ts';
 import { ServerReflection as ReflectionV1 } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
 import { ServerReflection as ReflectionV1Alpha } from '../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
@@ -85,7 +90,11 @@ export function createRpcDoor(dependencies: RpcDoorDependencies): RpcDoor {
     requestGate: createGate(calls, finish),
     interceptors: [createCallInterceptor(calls, finish)],
   });
-  const reflect = createReflectionHandler([ChatService, UserService, Health, ReflectionV1, ReflectionV1Alpha], streams);
+  const reflect = createReflectionHandler(
+    [ChatService, UserService, Health, ReflectionV1, ReflectionV1Alpha],
+    [file_google_rpc_error_details],
+    streams,
+  );
   router
     .service(ChatService, {
       ...createChatHandlers(chat, reader),

@@ -27,9 +27,10 @@ class Catalogue {
   readonly #messages = new Set<string>();
   readonly #encoded = new Map<string, Uint8Array>();
 
-  constructor(services: readonly DescService[]) {
+  constructor(services: readonly DescService[], files: readonly DescFile[]) {
     this.#services = services;
     for (const service of services) this.#add(service.file);
+    for (const file of files) this.#add(file);
   }
 
   /** @param sent names of the files that this stream has had; a file and what it needs is sent once. */
@@ -121,11 +122,18 @@ export type ReflectionHandler = <R extends RequestV1 | RequestV1Alpha>(
   context: HandlerContext,
 ) => AsyncGenerator<{ validHost: string; originalRequest: R; messageResponse: PlainResponse }>;
 
-/** @param services what is listed; with the files that describe them and what those need. */
-export function createReflectionHandler(services: readonly DescService[], streams: LiveStreams): ReflectionHandler {
+/**
+ * @param services what is listed; with the files that describe them and what those need.
+ * @param files what is sent besides without being named there: the types of error details.
+ */
+export function createReflectionHandler(
+  services: readonly DescService[],
+  files: readonly DescFile[],
+  streams: LiveStreams,
+): ReflectionHandler {
   let catalogue: Catalogue | undefined;
   return async function* serverReflectionInfo(requests, context) {
-    catalogue ??= new Catalogue(services);
+    catalogue ??= new Catalogue(services, files);
     using stream = new UtilityStream(streams, context.signal);
     const sent = new Set<string>();
     const inbound = requests[Symbol.asyncIterator]();
