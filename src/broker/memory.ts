@@ -22,15 +22,13 @@ export interface MemoryBrokerOptions {
   readonly idleMs?: number;
 }
 
-interface LogEntry extends StreamEntry {
-  readonly atMs: number;
-}
-
 interface Stream {
   readonly epoch: string;
   offset: number;
-  /** Oldest first; the last one has `offset`. */
-  entries: LogEntry[];
+  /** Oldest first; the last one has `offset`. The entry around an event is made when it is read: most never are. */
+  events: StreamEvent[];
+  /** When each event was appended, by the monotonic clock. */
+  times: number[];
   usedAtMs: number;
   readonly listeners: Set<StreamListener>;
 }
@@ -95,11 +93,15 @@ export class MemoryBroker implements Broker, AsyncDisposable {
     const stream = this.#stream(userId);
     this.#trim(stream);
     const top = { epoch: stream.epoch, offset: stream.offset };
-    const oldest = stream.offset - stream.entries.length;
+    const oldest = stream.offset - stream.events.length;
     const provable = position.epoch === stream.epoch && position.offset >= oldest && position.offset <= stream.offset;
     const missing = stream.offset - position.offset;
     if (!provable || missing > limit) return Promise.resolve({ entries: [], complete: false, top });
-    return Promise.resolve({ entries: missing === 0 ? [] : stream.entries.slice(-missing), complete: true, top });
+    const entries = (missing === 0 ? [] : stream.events.slice(-missing)).map((event, index) => ({
+      position: { epoch: stream.epoch, offset: position.offset + 1 + index },
+      event,
+    }));
+    return Promise.resolve({ entries, complete: true, top });
   }
 
   top(userId: string): Promise<StreamPosition> {
@@ -117,16 +119,14 @@ export class MemoryBroker implements Broker, AsyncDisposable {
   #appendOne(userId: string, event: StreamEvent): void {
     const stream = this.#stream(userId);
     stream.offset += 1;
-    const entry: LogEntry = {
-      position: { epoch: stream.epoch, offset: stream.offset },
-      event,
-      atMs: this.#clock.monotonicMs(),
-    };
-    stream.entries.push(entry);
+    stream.events.push(event);
+    stream.times.push(stream.usedAtMs);
     this.#total += 1;
     // Cut in one go when half as much again has gathered: cheaper than shifting at every append.
-    if (stream.entries.length >= this.#maxEvents * 1.5) this.#keepLast(stream, this.#maxEvents);
+    if (stream.events.length >= this.#maxEvents * 1.5) this.#keepLast(stream, this.#maxEvents);
     if (this.#total > this.#maxTotalEvents) this.#shrink();
+    if (stream.listeners.size === 0) return;
+    const entry: StreamEntry = { position: { epoch: stream.epoch, offset: stream.offset }, event };
     for (const listener of stream.listeners) listener.onEntry(entry);
   }
 
@@ -137,7 +137,14 @@ export class MemoryBroker implements Broker, AsyncDisposable {
       known.usedAtMs = nowMs;
       return known;
     }
-    const stream: Stream = { epoch: randomUUID(), offset: 0, entries: [], usedAtMs: nowMs, listeners: new Set() };
+    const stream: Stream = {
+      epoch: randomUUID(),
+      offset: 0,
+      events: [],
+      times: [],
+      usedAtMs: nowMs,
+      listeners: new Set(),
+    };
     this.#streams.set(userId, stream);
     this.#timer ??= this.#clock.schedule(TRIM_INTERVAL_MS, () => this.#trimAll());
     return stream;
@@ -145,16 +152,17 @@ export class MemoryBroker implements Broker, AsyncDisposable {
 
   #trim(stream: Stream, maxAgeMs = this.#maxAgeMs): void {
     const oldestMs = this.#clock.monotonicMs() - maxAgeMs;
-    if (stream.entries.length > this.#maxEvents) this.#keepLast(stream, this.#maxEvents);
-    const first = stream.entries[0];
-    if (first === undefined || first.atMs >= oldestMs) return;
-    const keepFrom = stream.entries.findIndex((entry) => entry.atMs >= oldestMs);
-    this.#keepLast(stream, keepFrom === -1 ? 0 : stream.entries.length - keepFrom);
+    if (stream.events.length > this.#maxEvents) this.#keepLast(stream, this.#maxEvents);
+    const first = stream.times[0];
+    if (first === undefined || first >= oldestMs) return;
+    const keepFrom = stream.times.findIndex((atMs) => atMs >= oldestMs);
+    this.#keepLast(stream, keepFrom === -1 ? 0 : stream.events.length - keepFrom);
   }
 
   #keepLast(stream: Stream, count: number): void {
-    this.#total -= stream.entries.length - count;
-    stream.entries = count === 0 ? [] : stream.entries.slice(-count);
+    this.#total -= stream.events.length - count;
+    stream.events = count === 0 ? [] : stream.events.slice(-count);
+    stream.times = count === 0 ? [] : stream.times.slice(-count);
   }
 
   /** Lowers the age that is kept until a quarter of the room is free again, so that it runs seldom. */
@@ -162,7 +170,7 @@ export class MemoryBroker implements Broker, AsyncDisposable {
     for (let ageMs = this.#maxAgeMs / 2; this.#total > this.#maxTotalEvents * 0.75; ageMs = Math.floor(ageMs / 2)) {
       for (const stream of this.#streams.values()) {
         if (ageMs > 0) this.#trim(stream, ageMs);
-        else this.#keepLast(stream, Math.floor(stream.entries.length / 2));
+        else this.#keepLast(stream, Math.floor(stream.events.length / 2));
       }
     }
   }
@@ -171,7 +179,7 @@ export class MemoryBroker implements Broker, AsyncDisposable {
     const idleSinceMs = this.#clock.monotonicMs() - this.#idleMs;
     for (const [userId, stream] of this.#streams) {
       this.#trim(stream);
-      if (stream.listeners.size === 0 && stream.entries.length === 0 && stream.usedAtMs < idleSinceMs) {
+      if (stream.listeners.size === 0 && stream.events.length === 0 && stream.usedAtMs < idleSinceMs) {
         this.#streams.delete(userId);
       }
     }

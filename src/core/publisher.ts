@@ -56,7 +56,9 @@ export class Publisher {
 
   /** Appends `event` to the stream of each of `userIds` (duplicates count once) and publishes it. */
   publish(event: StreamEvent, ...userIds: readonly string[]): void {
-    for (const userId of new Set(userIds)) this.#waiting.push({ userId, event });
+    for (const [index, userId] of userIds.entries()) {
+      if (userIds.indexOf(userId) === index) this.#waiting.push({ userId, event });
+    }
     if (this.#waiting.length > this.#maxWaiting) {
       const lost = this.#waiting.splice(0, Math.ceil(this.#maxWaiting / 4));
       this.#metrics.count('chat_publish_lost_total', undefined, lost.length);
