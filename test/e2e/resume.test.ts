@@ -1,5 +1,6 @@
 /** Who was away gets what was missed: in order, once by message id, and never less. */
 import { rm } from 'node:fs/promises';
+import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { describe, expect, it } from 'vitest';
 import { EventFeed, type FeedKind } from './support/event-feed.ts';
 import { ResumingClient } from './support/resuming-client.ts';
@@ -72,13 +73,24 @@ describe.each(KINDS)('With $kind through $transport', ({ kind, transport }) => {
     const [, acknowledged = ''] = await sendAll(alice, ['old 1', 'old 2']);
     await bob.chat.markDelivered({ upTo: { case: 'messageId', value: acknowledged } });
     const texts = numbered('kept', 150);
-    for (const [index, text] of texts.entries()) await sendAll(index % 3 === 0 ? carol : alice, [text]);
+    const isCarols = (index: number): boolean => index % 3 === 0;
+    for (const [index, text] of texts.entries()) await sendAll(isCarols(index) ? carol : alice, [text]);
+    const hers = new Set(texts.filter((_, index) => isCarols(index)));
 
     await using feed = await EventFeed.open(bob.chat, kind);
     expect(feed.ready.recovered).toBe(false);
     await sendAll(alice, ['live']);
     await feed.until(() => feed.texts.includes('live'));
-    expect(feed.texts).toEqual([...texts, 'live']);
+    expect(feed.texts).toHaveLength(texts.length + 1);
+    expect(feed.texts.at(-1)).toBe('live');
+    // Each conversation is in order; across conversations time decides, which may be the same millisecond.
+    for (const sender of ['alice', 'carol']) {
+      const seqs = feed.messages.filter((message) => message.senderId === sender).map(({ seq }) => seq);
+      expect(seqs).toEqual(seqs.toSorted((one, other) => one - other));
+    }
+    expect(new Set(feed.texts)).toEqual(new Set([...texts, 'live']));
+    const times = feed.messages.map(({ sentAt }) => (sentAt === undefined ? 0 : timestampMs(sentAt)));
+    expect(times).toEqual(times.toSorted((one, other) => one - other));
     await caughtUp(feed);
   });
 
