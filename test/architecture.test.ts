@@ -22,6 +22,7 @@ const RULES: readonly Rule[] = [
   ['src/config', ['src/core']],
   ['src/config.ts', ['src/config', 'src/core']],
   ['src/cli', ['src/config.ts', 'src/config', 'src/auth', 'src/core', 'src/time']],
+  ['src/compose', ['src']],
   ['src/compose.ts', ['src']],
   ['src/main.ts', ['src']],
 ];
