@@ -80,7 +80,6 @@ export async function createApp(config: Config, replacements: Replacements = {})
     const doors = composeDoors({ config, clock, log, metrics, health, verifier, core, isOriginAllowed, hubMethods });
     const gauge = (): void => {
       metrics.gauge('chat_hub_connections', doors.hub.connections);
-      metrics.gauge('chat_rpc_streams_open', doors.rpc.streamCount);
       metrics.gauge('chat_sessions', core.registry.count);
       metrics.gauge('chat_sockets', listener.connections);
     };
