@@ -17,6 +17,7 @@ import { measurePairs } from './scenarios/pairs.ts';
 import { measurePresence } from './scenarios/presence.ts';
 import { measureRpc } from './scenarios/rpc.ts';
 import { type Incumbent, prepareIncumbent } from './servers/incumbent.ts';
+import { exitOnSignals } from './system/last-resort.ts';
 import { describeFileSystem } from './system/temporary.ts';
 import { NO_USAGE, usageIsReadable } from './system/usage.ts';
 
@@ -46,6 +47,7 @@ if (parsed.kind === 'help') {
   progress('See npm run bench -- --help');
   process.exitCode = EXIT_MISTAKE;
 } else {
+  exitOnSignals();
   process.exitCode = await bench(parsed.options);
 }
 
@@ -57,7 +59,9 @@ async function bench(options: BenchOptions): Promise<number> {
   await using stack = new AsyncDisposableStack();
   let incumbent: Incumbent | undefined;
   let incumbentVersion: string;
+  let dataFileSystem: string;
   try {
+    dataFileSystem = describeFileSystem(options.temporaryFolder ?? tmpdir());
     const prepared = await prepareIncumbent(options.reference, options.temporaryFolder);
     if ('skipped' in prepared) incumbentVersion = `skipped: ${prepared.skipped}`;
     else {
@@ -68,7 +72,6 @@ async function bench(options: BenchOptions): Promise<number> {
     progress(wordsOf(error));
     return EXIT_MISTAKE;
   }
-  const dataFileSystem = describeFileSystem(options.temporaryFolder ?? tmpdir());
   const environment = describeEnvironment({ commandLine, incumbent: incumbentVersion, dataFileSystem });
   const context: ScenarioContext = { options, incumbent, progress, durations: options.quick ? QUICK : FULL };
   const scenarios: ScenarioReport[] = [];

@@ -1,5 +1,6 @@
 /** Starts a server as a child process, waits until it answers, and ends it. Its last words go into the error. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { unlessDone } from '../system/last-resort.ts';
 
 export interface ServerCommand {
   readonly name: string;
@@ -29,6 +30,8 @@ export async function startChildServer(command: ServerCommand): Promise<RunningC
     stdio: command.channel ? ['ignore', 'pipe', 'pipe', 'ipc'] : ['ignore', 'pipe', 'pipe'],
     ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
   });
+  const done = unlessDone(() => child.kill('SIGKILL'));
+  child.once('exit', done);
   let lastWords = '';
   const keep = (chunk: Buffer): void => {
     lastWords = (lastWords + chunk.toString()).slice(-KEPT_CHARACTERS);
@@ -51,9 +54,10 @@ export async function startChildServer(command: ServerCommand): Promise<RunningC
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+  const why = ended ?? `did not answer within ${READY_WITHIN_MS / 1000} s`;
   await stop(child);
   const said = lastWords.trim() === '' ? 'It said nothing.' : `It said:\n${lastWords.trim()}`;
-  throw new Error(`${command.name} ${ended ?? `did not answer within ${READY_WITHIN_MS / 1000} s`}. ${said}`);
+  throw new Error(`${command.name} ${why}. ${said}`);
 }
 
 async function answers(command: ServerCommand): Promise<boolean> {
