@@ -51,6 +51,7 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
   /** When the handshake or the closing began. */
   #phaseSinceMs: number;
   #isConnecting = false;
+  #hasSaidGoodbye = false;
   #failure: ConnectionError | undefined;
   #closeWhenIdle: CloseContent | undefined;
   /** Present while somebody waits for the queue to empty. */
@@ -72,6 +73,10 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
 
   get isOpen(): boolean {
     return this.#state === 'open';
+  }
+
+  get hasSaidGoodbye(): boolean {
+    return this.#hasSaidGoodbye;
   }
 
   get detailedErrors(): boolean {
@@ -220,6 +225,7 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
   }
 
   onClose(): void {
+    this.#hasSaidGoodbye = true;
     this.close();
   }
 
@@ -301,8 +307,11 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
 
   onClosed(reason: TransportEnd, isGone: boolean): void {
     // A client that says goodbye still reads until it gets the answer to it.
-    if (reason === 'orderly' && !isGone) this.#outbound.flush(undefined);
-    if (this.#state === 'open') this.#failure ??= failureOf(reason);
+    if ((reason === 'orderly' || reason === 'unexplained') && !isGone) this.#outbound.flush(undefined);
+    if (this.#state === 'open') {
+      this.#failure ??= failureOf(reason);
+      this.#hasSaidGoodbye = reason === 'orderly';
+    }
     if (this.#state !== 'closed') this.#end();
     if (isGone) this.#host.onGone(this.id);
   }
@@ -391,6 +400,7 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
 function failureOf(reason: TransportEnd): ConnectionError | undefined {
   switch (reason) {
     case 'orderly':
+    case 'unexplained':
       return undefined;
     case 'lost':
       return new ConnectionError('connection-lost', 'The connection ended without a closing handshake');

@@ -41,6 +41,12 @@ export interface HubConnection<User> {
   /** Whether the handshake is done and the connection has not begun to close. */
   readonly isOpen: boolean;
   /**
+   * Whether the client ended the connection and said so: a Close record, or a close frame with a code (a page that is left
+   * or reloaded sends 1001). False for every other end, also for a close frame without a code: a client that has heard
+   * nothing for its server timeout closes like that, and then comes back.
+   */
+  readonly hasSaidGoodbye: boolean;
+  /**
    * Calls the client's handlers of `target`. The record is queued and leaves with all others of this turn of the event loop.
    * Answers its mark: its place in what this connection was ever sent, 1, 2, 3…; 0 when the connection is not open.
    * Never waits and never throws for the connection's sake. Throws TypeError when an argument cannot be serialised.

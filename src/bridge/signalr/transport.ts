@@ -39,4 +39,8 @@ export interface TransportObserver {
   onClosed(reason: TransportEnd, isGone: boolean): void;
 }
 
-export type TransportEnd = 'orderly' | 'lost' | 'violation';
+/**
+ * `orderly`: the peer said that it leaves. `unexplained`: it closed in good order without saying why; a client that gives
+ * up on a server it no longer hears does that, too.
+ */
+export type TransportEnd = 'orderly' | 'unexplained' | 'lost' | 'violation';

@@ -27,7 +27,8 @@ class HubWebSocket extends WebSocket {
       super.close(code, data);
       return;
     }
-    this.transport?.onEnding('orderly');
+    // A page that is left or reloaded gives a code (1001); a script's close() that names none gives none.
+    this.transport?.onEnding(code === undefined ? 'unexplained' : 'orderly');
     super.close(NORMAL);
   }
 }

@@ -208,6 +208,31 @@ describe('the end of a connection', () => {
     expect(host.gone).toEqual(['c1']);
   });
 
+  it.each(['orderly', 'unexplained', 'lost', 'violation'] as const)(
+    'is a goodbye of the client only if it says so: %s',
+    async (reason) => {
+      const client = await new MemoryHost().open();
+      expect(client.asHubSeesIt.hasSaidGoodbye).toBe(false);
+      client.connection.onClosed(reason, false);
+      client.connection.onClosed('lost', true);
+      expect(client.asHubSeesIt.hasSaidGoodbye).toBe(reason === 'orderly');
+    },
+  );
+
+  it('is a goodbye of the client when it sends a Close record, and none when the server began', async () => {
+    const host = new MemoryHost();
+    const leaving = await host.open();
+    leaving.send('{"type":7}');
+    expect(leaving.asHubSeesIt.hasSaidGoodbye).toBe(true);
+    const sentAway = await host.open();
+    sentAway.connection.close({ allowReconnect: true });
+    sentAway.send('{"type":7}');
+    sentAway.connection.onClosed('orderly', false);
+    expect(sentAway.asHubSeesIt.hasSaidGoodbye).toBe(false);
+    // Neither an error nor a goodbye: whoever asks must look at both.
+    expect(host.disconnections.map(({ error }) => error)).toEqual([undefined, undefined]);
+  });
+
   it.each([
     ['lost', 'connection-lost'],
     ['violation', 'protocol-violation'],
