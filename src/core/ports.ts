@@ -133,6 +133,16 @@ export interface ReplayCursor {
   readonly seq: number;
 }
 
+/** Which messages are pending for a person, and which page of them. */
+export interface PendingPage {
+  /** Messages above this cursor of each conversation are pending. */
+  readonly above: CursorKind;
+  /** If set, so are messages that were sent at this time or later, whatever the cursors say. */
+  readonly orSentSinceMs?: number;
+  readonly after?: ReplayCursor;
+  readonly limit: number;
+}
+
 /**
  * Keeps messages, conversations and cursors.
  *
@@ -157,14 +167,13 @@ export interface MessageStore {
   /** Unread counts of the conversations that have any, in no promised order. */
   unreadCounts(userId: string): Promise<{ readonly otherId: string; readonly count: number }[]>;
   /**
-   * Living messages to `userId` above the named cursor of each conversation, ordered by `sentAtMs`, sender and seq (so
-   * in order within each conversation), at most `limit`, after `after`. One call sees one state of the store: no message
-   * without those that were committed before it.
+   * Living messages to `userId` that lie above the named cursor of their conversation or were sent since
+   * `orSentSinceMs`, each once though both hold; ordered by `sentAtMs`, sender and seq (so in order within each
+   * conversation), at most `limit`, after `after`. One call sees one state of the store: no message without those that
+   * were committed before it. A time is as good as the clock that gave it: where the clock was set back by more than a
+   * minute meanwhile, messages below the cursor may be left out.
    */
-  listPending(
-    userId: string,
-    page: { readonly above: CursorKind; readonly after?: ReplayCursor; readonly limit: number },
-  ): Promise<Message[]>;
+  listPending(userId: string, page: PendingPage): Promise<Message[]>;
   /** Ids of everybody `userId` has a conversation with, at most `limit`, most recent first. */
   listPartners(userId: string, limit: number): Promise<string[]>;
   /**

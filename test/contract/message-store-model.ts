@@ -64,10 +64,10 @@ export class MessageStoreModel {
     return this.pending(personId, otherId, 'read').length;
   }
 
-  pending(personId: string, otherId: string, above: CursorKind): Message[] {
+  pending(personId: string, otherId: string, above: CursorKind, orSinceMs = Number.POSITIVE_INFINITY): Message[] {
     const from = this.cursors(personId, otherId)[above];
     return this.messages(personId, otherId).filter(
-      (m) => m.seq > from && m.senderId === otherId && m.deletedAtMs === undefined,
+      (m) => (m.seq > from || m.sentAtMs >= orSinceMs) && m.senderId === otherId && m.deletedAtMs === undefined,
     );
   }
 

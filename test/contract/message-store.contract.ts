@@ -692,6 +692,79 @@ export function describeMessageStore(name: string, open: () => Promise<OpenedMes
         }
         expect(seqs(all)).toEqual(upTo(500));
       });
+
+      test('is also what was sent since a time, below the cursor too, each message once', async () => {
+        const [ann, bob] = couple();
+        await store.write(upTo(9).map((n) => send(ann, bob, `${n}`, { atMs: T0 + 10 * Math.ceil(n / 2) })));
+        const since = (orSentSinceMs: number): Promise<number[]> =>
+          store.listPending(bob, { above: 'received', orSentSinceMs, limit: 20 }).then(seqs);
+        await advance(bob, ann, 'received', 6);
+        expect(await since(T0 + 51)).toEqual([7, 8, 9]);
+        expect(await since(T0 + 40)).toEqual([7, 8, 9]);
+        expect(await since(T0 + 39)).toEqual([7, 8, 9]);
+        expect(await since(T0 + 30)).toEqual([5, 6, 7, 8, 9]);
+        expect(await since(0)).toEqual(upTo(9));
+        // Between two messages of one time.
+        await advance(bob, ann, 'received', 7);
+        expect(await since(T0 + 40)).toEqual([7, 8, 9]);
+        await advance(bob, ann, 'read', 9);
+        expect(await since(T0 + 51)).toEqual([]);
+        expect(await since(T0 + 50)).toEqual([9]);
+        expect(await store.listPending(bob, { above: 'received', limit: 20 })).toEqual([]);
+        expect(await store.listPending(ann, { above: 'received', orSentSinceMs: 0, limit: 20 })).toEqual([]);
+        expect(await store.listPending(person(), { above: 'received', orSentSinceMs: 0, limit: 20 })).toEqual([]);
+      });
+
+      test('since a time leaves out tombstones and what the person sent', async () => {
+        const [ann, bob] = couple();
+        const first = await append(ann, bob, 'first');
+        await append(bob, ann, 'own');
+        const kept = await append(ann, bob, 'kept');
+        const last = await append(ann, bob, 'last');
+        await advance(bob, ann, 'read', END);
+        for (const { id } of [first, last]) await write({ type: 'delete', messageId: id, atMs: T0 + 1 });
+        expect(await store.listPending(bob, { above: 'received', orSentSinceMs: T0, limit: 9 })).toEqual([kept]);
+        await write({ type: 'delete', messageId: kept.id, atMs: T0 + 2 });
+        expect(await store.listPending(bob, { above: 'received', orSentSinceMs: T0, limit: 9 })).toEqual([]);
+      });
+
+      test('comes page by page through what the cursors leave and what the time adds', async () => {
+        const bob = person('bob');
+        const others = upTo(12).map(() => person());
+        for (let round = 0; round < 8; round += 1) {
+          await store.write(
+            others.map((other, n) => {
+              const atMs = T0 + 10 * round + ((n * 7 + round) % 10);
+              return n % 5 === round ? send(bob, other, 'own', { atMs }) : send(other, bob, 'theirs', { atMs });
+            }),
+          );
+        }
+        // Of the first nothing is pending, of the last everything, of the others some.
+        await store.write(others.map((other, n) => move(bob, other, 'received', n === 11 ? 0 : 9 - n)));
+        const lists = await Promise.all(others.map((o) => store.listMessages(bob, o, { afterSeq: 0, limit: 10 })));
+        for (const orSentSinceMs of [T0, T0 + 35, T0 + 60]) {
+          const expected = lists.flatMap((list, n) =>
+            list.filter((m) => m.receiverId === bob && (m.seq > (n === 11 ? 0 : 9 - n) || m.sentAtMs >= orSentSinceMs)),
+          );
+          for (const limit of [1, 7, 500]) {
+            const all: Message[] = [];
+            for (let size = limit; size === limit; ) {
+              const last = all.at(-1);
+              const page = {
+                above: 'received',
+                orSentSinceMs,
+                limit,
+                ...(last !== undefined && { after: last }),
+              } as const;
+              const found = await store.listPending(bob, page);
+              all.push(...found);
+              size = found.length;
+            }
+            expect(all.map((m) => m.sentAtMs)).toEqual(expected.map((m) => m.sentAtMs).sort((x, y) => x - y));
+            expect(all.map((m) => m.id).toSorted()).toEqual(expected.map((m) => m.id).toSorted());
+          }
+        }
+      });
     });
 
     describe('sends without an id', () => {
@@ -750,7 +823,8 @@ export function describeMessageStore(name: string, open: () => Promise<OpenedMes
         await fc.assert(
           fc.asyncProperty(
             fc.array(fc.array(command, { minLength: 1, maxLength: 6 }), { maxLength: 15 }),
-            async (batches) => {
+            fc.nat(50),
+            async (batches, sinceMs) => {
               const model = new MessageStoreModel();
               const trio = [person('a'), person('b'), person('c')] as const;
               const ids: string[] = [];
@@ -807,6 +881,11 @@ export function describeMessageStore(name: string, open: () => Promise<OpenedMes
                 for (const above of ['received', 'delivered', 'read'] as const) {
                   const pending = await store.listPending(own, { above, limit: 200 });
                   expect(pending.map((m) => m.id).toSorted()).toEqual(pendingIds[above].toSorted());
+                  const orSentSinceMs = T0 + sinceMs;
+                  const more = await store.listPending(own, { above, orSentSinceMs, limit: 200 });
+                  const others = trio.filter((other) => other !== own);
+                  const expected = others.flatMap((other) => model.pending(own, other, above, orSentSinceMs));
+                  expect(more.map((m) => m.id).toSorted()).toEqual(expected.map((m) => m.id).toSorted());
                 }
               }
             },

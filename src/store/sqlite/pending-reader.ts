@@ -2,16 +2,21 @@
  * The reads that go along time instead of along one conversation: what a person has not had yet, and the newest send of
  * a text. `sentAtMs` never decreases along seq, so a place in time is found in a conversation by bisection.
  *
- * A page costs a lookup per conversation that has unread messages, and then one page.
+ * A page costs a lookup per conversation that has unread messages or was active since the asked time, and then one page.
  */
 import type { CursorKind, Message } from '../../core/message.ts';
-import type { ReplayCursor } from '../../core/ports.ts';
+import type { PendingPage, ReplayCursor } from '../../core/ports.ts';
 import { ConversationLookup, type OwnConversation, sideOf } from './conversation-lookup.ts';
 import type { Database } from './database.ts';
 import { MESSAGE_COLUMNS, type MessageRow, toMessage } from './message-lookup.ts';
 
 /** Messages fetched at once from one conversation of a replay. */
 const CHUNK = 32;
+/**
+ * A person's conversations are kept in the order of their activity, and `last_at_ms` follows it unless the clock was set
+ * back. A walk along it goes on for this long past its end, in milliseconds, so that a small correction hides nothing.
+ */
+const CLOCK_SLACK_MS = 60_000;
 
 /** Where one conversation can go on. */
 interface Start {
@@ -41,10 +46,7 @@ export class PendingReader {
     this.#sql = prepareStatements(database);
   }
 
-  listPending(
-    userId: string,
-    page: { readonly above: CursorKind; readonly after?: ReplayCursor; readonly limit: number },
-  ): Message[] {
+  listPending(userId: string, page: PendingPage): Message[] {
     if (page.limit <= 0) return [];
     const sources: Source[] = [];
     for (const start of this.#starts(userId, page)) {
@@ -87,15 +89,12 @@ export class PendingReader {
   }
 
   /** Where the page goes on in each conversation that can have a part in it. */
-  #starts(
-    userId: string,
-    page: { readonly above: CursorKind; readonly after?: ReplayCursor; readonly limit: number },
-  ): Start[] {
-    const { above, after, limit } = page;
+  #starts(userId: string, page: PendingPage): Start[] {
+    const { after, limit } = page;
     const starts: Start[] = [];
     const person = this.#conversations.personKey(userId);
     if (person === undefined) return starts;
-    for (const [key, seq, sentAtMs, lastSeq, lastAtMs] of this.#sql.starts[above].all(person)) {
+    for (const [key, seq, sentAtMs, lastSeq, lastAtMs] of this.#firsts(person, page)) {
       if (after === undefined || sentAtMs > after.sentAtMs) {
         starts.push({ key, seq, sentAtMs });
       } else if (lastAtMs >= after.sentAtMs) {
@@ -109,6 +108,24 @@ export class PendingReader {
     const times = starts.filter((start) => start.after === undefined).map((start) => start.sentAtMs);
     const latest = times.sort((a, b) => a - b)[limit - 1] ?? Number.POSITIVE_INFINITY;
     return starts.filter((start) => start.sentAtMs <= latest);
+  }
+
+  /** The first message of each conversation that has any. */
+  #firsts(person: number, { above, orSentSinceMs }: PendingPage): Iterable<FirstRow> {
+    const aboveCursor = this.#sql.starts[above].all(person);
+    if (orSentSinceMs === undefined) return aboveCursor;
+    // Times do not decrease along seq: what is above the cursor or young enough is all from the lower of two places on.
+    const firsts = new Map(aboveCursor.map((row) => [row[0], row]));
+    for (const [key, side, lastSeq, lastAtMs] of this.#sql.inbox.iterate(person)) {
+      if (lastAtMs < orSentSinceMs - CLOCK_SLACK_MS) break;
+      if (lastAtMs < orSentSinceMs) continue;
+      const known = firsts.get(key);
+      if (known !== undefined && known[2] < orSentSinceMs) continue;
+      const from = this.#firstAfter(key, 1, lastSeq, (time) => time >= orSentSinceMs);
+      const [row] = this.#sql.firstLiving.all(key, side, from);
+      if (row !== undefined) firsts.set(key, [key, ...row, lastSeq, lastAtMs]);
+    }
+    return firsts.values();
   }
 
   #open(userId: string, start: Start): Source | undefined {
@@ -211,10 +228,13 @@ class SourceHeap {
   }
 }
 
+/** Where what is pending begins in a conversation, and where the conversation ends. */
+type FirstRow = readonly [key: number, seq: number, sentAtMs: number, lastSeq: number, lastAtMs: number];
+
 function prepareStatements(database: Database) {
   // Received and delivered never stand below read, so whatever is pending by any cursor is unread.
   const starts = (kind: CursorKind) =>
-    database.prepare<readonly [key: number, seq: number, sentAtMs: number, lastSeq: number, lastAtMs: number]>(
+    database.prepare<FirstRow>(
       `SELECT c.key, m.seq, m.sent_at_ms, c.last_seq, c.last_at_ms
        FROM unread u
        CROSS JOIN conversation c ON c.key = u.conversation
@@ -230,6 +250,15 @@ function prepareStatements(database: Database) {
     living: database.prepare<MessageRow>(
       `SELECT ${MESSAGE_COLUMNS} FROM message m
        WHERE conversation = ? AND sender = ? AND seq > ? AND deleted_at_ms IS NULL ORDER BY seq LIMIT ?`,
+    ),
+    inbox: database.prepare<readonly [key: number, otherSide: number, lastSeq: number, lastAtMs: number]>(
+      `SELECT c.key, c.low = i.person, c.last_seq, c.last_at_ms
+       FROM inbox i CROSS JOIN conversation c ON c.key = i.conversation
+       WHERE i.person = ? ORDER BY i.activity DESC`,
+    ),
+    firstLiving: database.prepare<readonly [seq: number, sentAtMs: number]>(
+      `SELECT seq, sent_at_ms FROM message
+       WHERE conversation = ? AND sender = ? AND seq >= ? AND deleted_at_ms IS NULL ORDER BY seq LIMIT 1`,
     ),
     time: database.prepare<readonly [number]>('SELECT sent_at_ms FROM message WHERE conversation = ? AND seq = ?'),
     backwards: database.prepare<readonly [withoutId: number, ...MessageRow]>(
