@@ -7,7 +7,7 @@
  */
 import type { Clock, Timer } from '../time/clock.ts';
 import type { ChatEvent, StreamEvent, StreamPosition, TransientEvent } from './events.ts';
-import type { CursorKind } from './message.ts';
+import type { CursorKind, Message } from './message.ts';
 import type { Broker, History, MessageStore, ReplayCursor, StreamEntry } from './ports.ts';
 
 /** Why the core ends a session. Every reason allows the client to come back. */
@@ -41,7 +41,7 @@ export interface SessionOptions {
 }
 
 export interface SessionDependencies {
-  readonly store: Pick<MessageStore, 'listPending'>;
+  readonly store: Pick<MessageStore, 'listPending' | 'findMessage'>;
   readonly broker: Pick<Broker, 'readSince' | 'top'>;
   readonly clock: Clock;
   readonly onError: (error: unknown) => void;
@@ -205,12 +205,20 @@ export class Session {
     let told = false;
     let limit = PAGE;
     let after: ReplayCursor | undefined;
+    let sinceRoom = 0;
+    const handOn = async (messages: readonly Message[]): Promise<void> => {
+      for (const message of messages) {
+        if (this.#isClosed()) return;
+        if (message.sentAtMs >= recentMs) replayed.add(message.id);
+        this.sink.event({ type: 'messageSent', message }, undefined, true);
+        sinceRoom += 1;
+      }
+      if (sinceRoom < PAGE) return;
+      sinceRoom = 0;
+      await this.#room();
+    };
     for (let more = true; more; ) {
-      let page = await this.#deps.store.listPending(this.userId, {
-        above: this.#replayAbove,
-        limit,
-        ...(after !== undefined && { after }),
-      });
+      let page = await this.#listPending(limit, after);
       if (this.#isClosed()) return;
       if (!this.#announced && page.length === 0) told = true;
       this.#announce(told ? top : NOWHERE, false);
@@ -219,13 +227,15 @@ export class Session {
         limit = YOUNG_PAGE;
         page = page.filter((message) => message.sentAtMs < recentMs);
       }
-      for (const [index, message] of page.entries()) {
+      const end = page.at(-1);
+      const rest = page.slice(PAGE).map((message) => message.id);
+      page = page.slice(0, PAGE);
+      await handOn(page);
+      for (let from = 0; from < rest.length; from += PAGE) {
         if (this.#isClosed()) return;
-        if (message.sentAtMs >= recentMs) replayed.add(message.id);
-        this.sink.event({ type: 'messageSent', message }, undefined, true);
-        after = { sentAtMs: message.sentAtMs, senderId: message.senderId, seq: message.seq };
-        if ((index + 1) % PAGE === 0) await this.#room();
+        await handOn(await this.#readAgain(rest.slice(from, from + PAGE)));
       }
+      if (end !== undefined) after = placeOf(end);
     }
     if (this.#isClosed()) return;
     this.#position = top;
@@ -233,6 +243,20 @@ export class Session {
     this.#replayed = replayed.size > 0 ? replayed : undefined;
     this.#replayedUntilMs = this.#deps.clock.now() + OVERLAP_MS;
     if (!told) this.sink.caughtUp(top);
+  }
+
+  /**
+   * Messages of one stroke that fit no page any more. Until their turn they are kept as ids: a client that stalls must
+   * not hold more texts in memory than those of a page. What was deleted meanwhile is told by the stream.
+   */
+  async #readAgain(ids: readonly string[]): Promise<Message[]> {
+    const found = await Promise.all(ids.map((id) => this.#deps.store.findMessage(id)));
+    return found.flatMap((message) => (message === undefined || message.deletedAtMs !== undefined ? [] : [message]));
+  }
+
+  #listPending(limit: number, after: ReplayCursor | undefined): Promise<Message[]> {
+    const page = { above: this.#replayAbove, limit, ...(after !== undefined && { after }) };
+    return this.#deps.store.listPending(this.userId, page);
   }
 
   #goLive(fromHistory: boolean, retryMs: number): void {
@@ -283,6 +307,10 @@ export class Session {
   #isClosed(): boolean {
     return this.#state === 'closed';
   }
+}
+
+function placeOf({ senderId, sentAtMs, seq }: Message): ReplayCursor {
+  return { sentAtMs, senderId, seq };
 }
 
 /** Whether nothing can be missing between `position` and the top. A broker promises it; `recovered` rests on it. */

@@ -54,7 +54,10 @@ async function make(opening: Opening = {}): Promise<{ session: Session; sink: Re
   const sink = opening.sink ?? new RecordingSink();
   const session = new Session(
     {
-      store: opening.pending === undefined ? store : { listPending: opening.pending },
+      store:
+        opening.pending === undefined
+          ? store
+          : { listPending: opening.pending, findMessage: (id) => store.findMessage(id) },
       broker: opening.source ?? broker,
       clock,
       onError: (error) => errors.push(error),
@@ -195,6 +198,21 @@ describe('a session without a position', () => {
     });
     expect(sink.messageIds).toEqual(range(1, 400));
     expect(limits).toEqual([100, 100, 100, 2000]);
+  });
+
+  test('gets the rest of a stroke even if another device acknowledged it meanwhile, but nothing that was deleted', async () => {
+    await send(...range(1, 250));
+    const sink = new RecordingSink();
+    sink.full = true;
+    await open({ sink });
+    await store.write([
+      { type: 'advance', personId: 'bob', otherId: 'alice', kind: 'read', toSeq: 250, atMs: clock.now() },
+      { type: 'delete', messageId: 'm200', atMs: clock.now() },
+    ]);
+    sink.release();
+    await settle();
+    expect(sink.messageIds).toEqual([...range(1, 199), ...range(201, 250)]);
+    expect(sink.calls.at(-1)?.call).toBe('caughtUp');
   });
 
   test('gets a message that was committed before the replay and is published after it, once', async () => {
