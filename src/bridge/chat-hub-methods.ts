@@ -55,14 +55,13 @@ export function chatHubMethods(dependencies: ChatHubMethodDependencies): Record<
   }
 
   /** As `mark`, but a message that does not exist is passed over, as the incumbent does (transcript 13). */
-  async function markIfKnown(context: Context, status: 'delivered' | 'read', messageId: string | null): Promise<null> {
-    try {
-      await mark(context, status, messageId);
-    } catch (error) {
-      if (!(error instanceof ChatError && error.reason === 'MESSAGE_NOT_FOUND')) throw error;
-    }
-    return null;
-  }
+  const markIfKnown = (status: 'delivered' | 'read'): HubMethod<Identity> =>
+    method(
+      [param.string],
+      ({ user }: Context, messageId) =>
+        chat.mark(user, status, { upTo: { messageId: present(messageId) } }).then(nothing, passOverUnknown),
+      OVERLAPS,
+    );
 
   return {
     SendMessage: method(
@@ -99,8 +98,8 @@ export function chatHubMethods(dependencies: ChatHubMethodDependencies): Record<
     IsUserOnline: isOnline,
     GetOnlineUsers: call([], ({ user }) => readOnlineUsers(reader, user)),
 
-    MessageReceived: call([param.string], (context, id) => markIfKnown(context, 'delivered', id), OVERLAPS),
-    MessageRead: call([param.string], (context, id) => markIfKnown(context, 'read', id), OVERLAPS),
+    MessageReceived: markIfKnown('delivered'),
+    MessageRead: markIfKnown('read'),
     MarkMessageAsDelivered: call(
       [param.string, param.string],
       (context, id) => mark(context, 'delivered', id),
@@ -138,6 +137,15 @@ function call<const Parameters extends readonly Parameter[]>(
       throw hubError(error, false);
     });
   return method<Identity, Parameters>(parameters, answer, options);
+}
+
+function nothing(): null {
+  return null;
+}
+
+function passOverUnknown(error: unknown): null {
+  if (error instanceof ChatError && error.reason === 'MESSAGE_NOT_FOUND') return null;
+  throw hubError(error, false);
 }
 
 /** An argument that must be there. */

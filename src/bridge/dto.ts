@@ -67,9 +67,16 @@ export interface UserDto {
   readonly profileImage: string;
 }
 
-/** A time as the page reads it. */
+let lastMs = Number.NaN;
+let lastIso = '';
+
+/** A time as the page reads it. The last one is remembered: all events of a commit have the same. */
 export function isoTime(atMs: number): string {
-  return new Date(atMs).toISOString();
+  if (atMs !== lastMs) {
+    lastMs = atMs;
+    lastIso = new Date(atMs).toISOString();
+  }
+  return lastIso;
 }
 
 export function messageDto(view: MessageView): MessageDto {

@@ -11,6 +11,8 @@ const pool = Buffer.alloc(4096);
 let poolOffset = pool.length;
 let lastMs = 0;
 let sequence = 0;
+let prefixMs = Number.NaN;
+let prefix = '';
 
 /**
  * A new UUIDv7 (RFC 9562, section 5.7) that sorts after every one this process made before: the 12 bits of `rand_a`
@@ -31,12 +33,16 @@ export function newId(nowMs: number): string {
     randomFillSync(pool);
     poolOffset = 0;
   }
-  const time = lastMs.toString(16).padStart(12, '0');
+  if (prefixMs !== lastMs) {
+    prefixMs = lastMs;
+    const time = lastMs.toString(16).padStart(12, '0');
+    prefix = `${time.slice(0, 8)}-${time.slice(8)}-7`;
+  }
   const counter = sequence.toString(16).padStart(3, '0');
   const variant = (0x8000 | (pool.readUInt16BE(poolOffset) & 0x3fff)).toString(16);
   const random = pool.toString('hex', poolOffset + 2, poolOffset + 8);
   poolOffset += 8;
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${counter}-${variant}-${random}`;
+  return `${prefix}${counter}-${variant}-${random}`;
 }
 
 /** Matches what no id may hold: control characters and lone surrogates. */

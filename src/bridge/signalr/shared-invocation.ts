@@ -6,7 +6,9 @@ import type { EncodedRecord, HubProtocol } from './protocol.ts';
 export class SharedInvocation {
   readonly target: string;
   readonly args: readonly unknown[];
-  readonly #records = new Map<HubProtocol, EncodedRecord>();
+  /** The protocol that was asked for first: mostly the only one, so there is no map for it. */
+  #first: { readonly protocol: HubProtocol; readonly record: EncodedRecord } | undefined;
+  #others: Map<HubProtocol, EncodedRecord> | undefined;
 
   /** Use `sharedInvocation`. */
   constructor(target: string, args: readonly unknown[]) {
@@ -16,10 +18,14 @@ export class SharedInvocation {
 
   /** The record in `protocol`. Throws TypeError when an argument cannot be serialised. */
   record(protocol: HubProtocol): EncodedRecord {
-    let record = this.#records.get(protocol);
-    if (record === undefined) {
-      record = protocol.writeInvocation(this.target, this.args);
-      this.#records.set(protocol, record);
+    if (this.#first?.protocol === protocol) return this.#first.record;
+    const known = this.#others?.get(protocol);
+    if (known !== undefined) return known;
+    const record = protocol.writeInvocation(this.target, this.args);
+    if (this.#first === undefined) this.#first = { protocol, record };
+    else {
+      this.#others ??= new Map();
+      this.#others.set(protocol, record);
     }
     return record;
   }
