@@ -20,9 +20,9 @@ const PENDING = 400;
 /** 200 pages of 100 messages of 5 kB are 100 MB, everything that waits is 400 MB. */
 const HEAP_MB = 256;
 /** The first ones give the heap the size that this traffic needs. */
-const GENERATIONS = 5;
+const GENERATIONS = 4;
 const WARM_UP = 2;
-/** What a busy heap varies by. Five generations would hold several times as much if anything of them stayed. */
+/** What a busy heap varies by. Four generations would hold several times as much if anything of them stayed. */
 const MAX_GROWTH_MB = 40;
 
 async function openStreams(url: string): Promise<number> {
