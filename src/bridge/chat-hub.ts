@@ -22,6 +22,7 @@ import type { PageSends } from './page-sends.ts';
 import { HubException } from './signalr/errors.ts';
 import { type Hub, type HubConnection, type HubMethod, hub } from './signalr/hub.ts';
 import type { HubOptions } from './signalr/options.ts';
+import { UserConnections } from './user-connections.ts';
 
 export interface ChatHubDependencies {
   readonly chat: Pick<Chat, 'mark' | 'deleteMessage' | 'noteReceived'>;
@@ -40,6 +41,8 @@ export interface ChatHubDependencies {
    * token. Default 24 hours.
    */
   readonly hubExpiryGraceMs?: number;
+  /** When an instance on the same store was last known to live; see `UserConnectionsOptions`. */
+  readonly previousSignOfLifeMs?: number | undefined;
   /** Methods beside the chat's own. */
   readonly moreMethods?: Readonly<Record<string, HubMethod<Identity>>>;
   /** Limits and times of the connections. */
@@ -57,23 +60,29 @@ interface Member {
 export function createChatHub(dependencies: ChatHubDependencies): Hub<Identity> {
   const { clock, policy, presence, profiles, registry } = dependencies;
   const graceMs = dependencies.hubExpiryGraceMs ?? DEFAULT_EXPIRY_GRACE_MS;
+  const { previousSignOfLifeMs } = dependencies;
   const members = new Map<HubConnection<Identity>, Member>();
+  const siblings = new UserConnections({ clock, previousSignOfLifeMs });
   const expiries = new ExpirySweep<HubConnection<Identity>>(clock, (connection) => {
     // As the reference ends a connection whose token expired (transcript 44).
     connection.close({ allowReconnect: true });
   });
-  const sessionDependencies = { chat: dependencies.chat, encoder: new EventEncoder(), onError: dependencies.onError };
+  const { chat, onError } = dependencies;
+  const sessionDependencies = { chat, encoder: new EventEncoder(), clock, onError };
 
   function onConnected(connection: HubConnection<Identity>): void {
     const identity = connection.user;
     const { userId } = identity;
     if (userId === undefined) throw new HubException(AUTHENTICATION_REQUIRED);
     profiles.observe(identity);
-    const session = new HubSession(sessionDependencies, connection, userId, clock.monotonicMs());
+    const gap = siblings.gapBefore(userId);
+    const session = new HubSession(sessionDependencies, connection, userId, gap);
+    const seesEverybody = policy.seesEverybody(identity);
     const open = registry.open(
-      { userId, replayAbove: 'received', watch: 'everyone', seesEverybody: policy.seesEverybody(identity) },
+      { userId, replayAbove: 'received', replaySinceMs: gap?.sinceMs, watch: 'everyone', seesEverybody },
       session,
     );
+    siblings.add(session);
     members.set(connection, { session, open });
     presence.connected(userId, connection.id);
     expiries.add(connection, identity.expiresAtMs + graceMs);
@@ -85,6 +94,7 @@ export function createChatHub(dependencies: ChatHubDependencies): Hub<Identity> 
     members.delete(connection);
     expiries.delete(connection);
     member.open.close();
+    siblings.remove(member.session, connection.hasSaidGoodbye);
     presence.disconnected(member.session.userId, connection.id);
   }
 
@@ -92,7 +102,7 @@ export function createChatHub(dependencies: ChatHubDependencies): Hub<Identity> 
     methods: {
       ...dependencies.moreMethods,
       ...chatHubMethods({
-        chat: dependencies.chat,
+        chat,
         reader: dependencies.reader,
         sends: dependencies.sends,
         connectedAtMs: (connection) => members.get(connection)?.session.connectedAtMs ?? clock.monotonicMs(),

@@ -38,6 +38,11 @@ export interface SessionOptions {
    * may never acknowledge, `delivered` for those that do.
    */
   readonly replayAbove: Extract<CursorKind, 'received' | 'delivered'>;
+  /**
+   * If set, the first replay from the store also brings every message that was sent since then, in wall milliseconds: for
+   * a client that may have missed messages which another device of the user moved the cursor over.
+   */
+  readonly replaySinceMs?: number | undefined;
 }
 
 export interface SessionDependencies {
@@ -66,6 +71,8 @@ export class Session {
   readonly sink: SessionSink;
   readonly #deps: SessionDependencies;
   readonly #replayAbove: 'received' | 'delivered';
+  /** Undefined once a replay is complete: the client has it all. */
+  #replaySinceMs: number | undefined;
   #state: State = 'recovering';
   #position: StreamPosition;
   #announced = false;
@@ -85,6 +92,7 @@ export class Session {
     this.userId = options.userId;
     this.sink = sink;
     this.#replayAbove = options.replayAbove;
+    this.#replaySinceMs = options.replaySinceMs;
     this.#position = options.position ?? NOWHERE;
   }
 
@@ -239,6 +247,7 @@ export class Session {
     }
     if (this.#isClosed()) return;
     this.#position = top;
+    this.#replaySinceMs = undefined;
     this.#unproven = false;
     this.#replayed = replayed.size > 0 ? replayed : undefined;
     this.#replayedUntilMs = this.#deps.clock.now() + OVERLAP_MS;
@@ -255,8 +264,13 @@ export class Session {
   }
 
   #listPending(limit: number, after: ReplayCursor | undefined): Promise<Message[]> {
-    const page = { above: this.#replayAbove, limit, ...(after !== undefined && { after }) };
-    return this.#deps.store.listPending(this.userId, page);
+    const orSentSinceMs = this.#replaySinceMs;
+    return this.#deps.store.listPending(this.userId, {
+      above: this.#replayAbove,
+      limit,
+      ...(orSentSinceMs !== undefined && { orSentSinceMs }),
+      ...(after !== undefined && { after }),
+    });
   }
 
   #goLive(fromHistory: boolean, retryMs: number): void {

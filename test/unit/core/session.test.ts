@@ -47,6 +47,7 @@ interface Opening {
   readonly source?: Pick<Broker, 'readSince' | 'top'>;
   readonly pending?: FakeMessageStore['listPending'];
   readonly above?: 'received' | 'delivered';
+  readonly sinceMs?: number;
 }
 
 /** A session of bob whose subscription is live; it recovers when `start` is called. */
@@ -66,6 +67,7 @@ async function make(opening: Opening = {}): Promise<{ session: Session; sink: Re
       userId: 'bob',
       replayAbove: opening.above ?? 'delivered',
       ...(opening.position !== undefined && { position: opening.position }),
+      replaySinceMs: opening.sinceMs,
     },
     sink,
   );
@@ -132,6 +134,28 @@ describe('a session without a position', () => {
     const { sink } = await open({ position: { epoch: '', offset: 1 } });
     expect(sink.opened).toEqual({ position: NOWHERE, recovered: false });
     expect(sink.messageIds).toEqual(['m1']);
+  });
+
+  test('is also replayed what was sent since a time, until a replay is complete', async () => {
+    for (const id of ['m1', 'm2', 'm3', 'm4']) {
+      await send(id);
+      await clock.advance(1000);
+    }
+    await store.write([{ type: 'advance', personId: 'bob', otherId: 'alice', kind: 'received', toSeq: 4, atMs: 0 }]);
+    const sinceMs = clock.now() - 3000;
+    let failures = 1;
+    store.fault = () => {
+      failures -= 1;
+      if (failures >= 0) throw new Error('The store is away');
+    };
+    const { session, sink } = await open({ above: 'received', sinceMs });
+    await clock.advance(1000);
+    expect(sink.messageIds).toEqual(['m2', 'm3', 'm4']);
+    // The stream has lost its history: what counts now is the cursor alone.
+    session.onEntry({ position: { epoch: 'another', offset: 1 }, event: read('m1') });
+    await settle();
+    await send('m5');
+    expect(sink.messageIds).toEqual(['m2', 'm3', 'm4', 'm5']);
   });
 
   test.each(['received', 'delivered'] as const)('is replayed what lies above its %s cursor', async (above) => {
