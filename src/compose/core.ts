@@ -38,6 +38,8 @@ export interface Core {
   /** What the hub and the REST door share of the page's sends. */
   readonly sends: PageSends;
   readonly connectionLimits: ConnectionLimits;
+  /** See `UserConnectionsOptions`. */
+  readonly previousSignOfLifeMs: number | undefined;
 }
 
 const PRESENCE_COALESCE_MS = 50;
@@ -83,5 +85,6 @@ export async function composeCore(dependencies: CoreDependencies): Promise<Core>
   const reader = new Reader({ store: store.messages, chat, presence, profiles, policy, limits });
   const lost = { startedAtMs, previousSignOfLifeMs };
   const sends = new PageSends({ chat, store: store.messages, messagePolicy, clock, onError, ...lost });
-  return { chat, reader, profiles, registry, presence, policy, publisher, sends, connectionLimits };
+  const forDoors = { chat, reader, profiles, registry, presence, policy, publisher, sends, connectionLimits };
+  return { ...forDoors, previousSignOfLifeMs };
 }

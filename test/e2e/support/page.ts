@@ -74,6 +74,14 @@ export class Page implements AsyncDisposable {
     return this.all('ReceiveMessage').map((args) => String(args[1]));
   }
 
+  /** Texts as the page shows them: it drops a message whose id it has shown already. */
+  get shown(): string[] {
+    const byId = new Map<string, string>();
+    for (const [, text, id] of this.all('ReceiveMessage'))
+      if (!byId.has(String(id))) byId.set(String(id), String(text));
+    return [...byId.values()];
+  }
+
   /** Resolves once `done` holds; it is asked again after every event. */
   until(done: () => boolean): Promise<void> {
     return new Promise((resolve) => {

@@ -39,6 +39,12 @@ export class RawHub implements Disposable {
     return hub;
   }
 
+  /** Closes as a page that is left or reloaded does: a close frame with a code. (Scripts may not give 1001.) */
+  leave(): void {
+    this.#socket.close(1000);
+  }
+
+  /** Closes with a frame that has no code, as a script does that gives none. */
   [Symbol.dispose](): void {
     this.#socket.close();
   }
