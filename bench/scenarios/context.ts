@@ -79,7 +79,11 @@ export async function alternate<S extends { readonly contender: Contender }, T>(
     for (const contender of round % 2 === 0 ? contenders : contenders.toReversed()) {
       const values = measured[contender.contender] ?? [];
       measured[contender.contender] = values;
-      values.push(await measure(contender, round));
+      try {
+        values.push(await measure(contender, round));
+      } catch (error) {
+        throw new Error(`${contender.contender}: ${error instanceof Error ? error.message : 'failed'}`, { cause: error });
+      }
     }
   }
   return measured;
