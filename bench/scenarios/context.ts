@@ -82,7 +82,9 @@ export async function alternate<S extends { readonly contender: Contender }, T>(
       try {
         values.push(await measure(contender, round));
       } catch (error) {
-        throw new Error(`${contender.contender}: ${error instanceof Error ? error.message : 'failed'}`, { cause: error });
+        throw new Error(`${contender.contender}: ${error instanceof Error ? error.message : 'failed'}`, {
+          cause: error,
+        });
       }
     }
   }
