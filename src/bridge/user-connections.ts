@@ -6,7 +6,7 @@
  * has not proven counts like a loss.
  */
 import type { Clock } from '../time/clock.ts';
-import { COMMIT_MARGIN_MS, coverAll, type Gap } from './gap.ts';
+import { coverAll, type Gap } from './gap.ts';
 import type { HubSession } from './hub-session.ts';
 import { LostConnections, RETURN_WINDOW_MS } from './lost-connections.ts';
 
@@ -26,17 +26,17 @@ export class UserConnections {
   readonly #clock: Clock;
   readonly #lost: LostConnections;
   readonly #open = new Map<string, Set<GapSource>>();
-  /** What everybody may lack who comes before `#restartUntilMs`. */
+  /**
+   * What everybody may lack who comes before `#restartUntilMs`: what siblings that came sooner had since the start. What was
+   * sent before the start is repeated only above the cursor, so that a restart brings nobody what they have.
+   */
   readonly #restart: Gap | undefined;
   readonly #restartUntilMs: number;
 
   constructor({ clock, previousSignOfLifeMs }: UserConnectionsOptions) {
     this.#clock = clock;
     this.#lost = new LostConnections(clock);
-    this.#restart =
-      previousSignOfLifeMs === undefined
-        ? undefined
-        : { sinceMs: previousSignOfLifeMs - COMMIT_MARGIN_MS, except: new Set() };
+    this.#restart = previousSignOfLifeMs === undefined ? undefined : { sinceMs: clock.now(), except: new Set() };
     this.#restartUntilMs = clock.monotonicMs() + RETURN_WINDOW_MS;
   }
 

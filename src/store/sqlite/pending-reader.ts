@@ -6,9 +6,10 @@
  */
 import type { CursorKind, Message } from '../../core/message.ts';
 import type { PendingPage, ReplayCursor } from '../../core/ports.ts';
-import { ConversationLookup, type OwnConversation, sideOf } from './conversation-lookup.ts';
+import { ConversationLookup, sideOf } from './conversation-lookup.ts';
 import type { Database } from './database.ts';
 import { MESSAGE_COLUMNS, type MessageRow, toMessage } from './message-lookup.ts';
+import { comparePlaces, type Source, SourceHeap } from './source-heap.ts';
 
 /** Messages fetched at once from one conversation of a replay. */
 const CHUNK = 32;
@@ -27,14 +28,6 @@ interface Start {
   readonly sentAtMs: number;
   /** Set if messages at its time have to be compared with the place where the page goes on. */
   readonly after?: ReplayCursor;
-}
-
-/** One conversation's part of a replay: messages in order, fetched as they are needed. */
-interface Source {
-  readonly conversation: OwnConversation;
-  readonly senderId: string;
-  readonly messages: Message[];
-  at: number;
 }
 
 export class PendingReader {
@@ -171,60 +164,6 @@ export class PendingReader {
       else low = middle + 1;
     }
     return low;
-  }
-}
-
-function comparePlaces(a: ReplayCursor, b: ReplayCursor): number {
-  if (a.sentAtMs !== b.sentAtMs) return a.sentAtMs - b.sentAtMs;
-  if (a.senderId !== b.senderId) return a.senderId < b.senderId ? -1 : 1;
-  return a.seq - b.seq;
-}
-
-/** Sources by their next message, earliest first; a binary heap, so that many senders cost a logarithm each. */
-class SourceHeap {
-  readonly #items: Source[];
-
-  constructor(sources: Source[]) {
-    this.#items = sources;
-    for (let index = Math.floor(sources.length / 2) - 1; index >= 0; index -= 1) this.#sink(index);
-  }
-
-  get first(): Source | undefined {
-    return this.#items[0];
-  }
-
-  /** Restores the order after the first source moved on or ran dry. */
-  settleFirst(): void {
-    const first = this.#items[0];
-    if (first !== undefined && first.messages.length === 0) {
-      const last = this.#items.pop();
-      if (last !== undefined && last !== first) this.#items[0] = last;
-    }
-    this.#sink(0);
-  }
-
-  #sink(start: number): void {
-    let index = start;
-    for (;;) {
-      let least = index;
-      for (const child of [2 * index + 1, 2 * index + 2]) if (this.#before(child, least)) least = child;
-      if (least === index) return;
-      const [a, b] = [this.#items[index], this.#items[least]];
-      if (a === undefined || b === undefined) return;
-      this.#items[index] = b;
-      this.#items[least] = a;
-      index = least;
-    }
-  }
-
-  #before(a: number, b: number): boolean {
-    const [first, second] = [this.#next(a), this.#next(b)];
-    return first !== undefined && (second === undefined || comparePlaces(first, second) < 0);
-  }
-
-  #next(index: number): Message | undefined {
-    const source = this.#items[index];
-    return source?.messages[source.at];
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { COMMIT_MARGIN_MS, type Gap } from '../../../src/bridge/gap.ts';
+import type { Gap } from '../../../src/bridge/gap.ts';
 import { RETURN_WINDOW_MS } from '../../../src/bridge/lost-connections.ts';
 import { type GapSource, UserConnections } from '../../../src/bridge/user-connections.ts';
 import { FakeClock } from '../../fixtures/fake-clock.ts';
@@ -37,9 +37,10 @@ describe('the connections of a user', () => {
 
   test('after a restart everybody who comes soon is taken for one who was there before', async () => {
     const clock = new FakeClock();
-    const before = clock.now() - 30_000;
-    const connections = new UserConnections({ clock, previousSignOfLifeMs: before });
-    expect(connections.gapBefore('bob')).toStrictEqual(gap(before - COMMIT_MARGIN_MS));
+    const startedAtMs = clock.now();
+    const connections = new UserConnections({ clock, previousSignOfLifeMs: startedAtMs - 30_000 });
+    await clock.advance(5000);
+    expect(connections.gapBefore('bob')).toStrictEqual(gap(startedAtMs));
     await clock.advance(RETURN_WINDOW_MS + 1);
     expect(connections.gapBefore('bob')).toBeUndefined();
   });
