@@ -125,9 +125,11 @@ describe('when a thread of the store dies', () => {
           return append(store.messages, text).then(() => kept.push(text));
         });
         const reads = Array.from({ length: 5 }, () => store.messages.listPartners('ann', 10));
+        // Listened to before the threads die, which they do one after the other.
+        const outcomes = Promise.allSettled([...waiting, ...reads]);
         if (round % 2 === 0) await waiting[10];
         for (const worker of workers.splice(0)) await worker.terminate();
-        for (const outcome of await Promise.allSettled([...waiting, ...reads])) {
+        for (const outcome of await outcomes) {
           if (outcome.status === 'rejected') expect(outcome.reason).toMatchObject(UNAVAILABLE);
         }
         await append(store.messages, `${round}-alive`);
