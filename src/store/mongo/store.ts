@@ -1,0 +1,143 @@
+/**
+ * The store on MongoDB: messages, users and presence in one database, for any number of instances.
+ *
+ * Acknowledged means that a majority has it in its journal. No transactions: what must be unique is inserted under a
+ * unique key, what must not fall is raised by `$max`, and what could be left half done is found again (journal.ts). Must
+ * not import a door, another adapter or anything of core but its types and errors.
+ */
+import type { MongoClient } from 'mongodb';
+import type { MessageStore, PresenceStore, UserDirectory } from '../../core/ports.ts';
+import { type Clock, systemClock } from '../../time/clock.ts';
+import { Claims } from './claims.ts';
+import { collectionsOf } from './collections.ts';
+import { type ConnectionOptions, connect, explain } from './connection.ts';
+import { Conversations } from './conversations.ts';
+import { guarded, unavailable } from './failure.ts';
+import { Journal } from './journal.ts';
+import { LivingReader } from './living-reader.ts';
+import { MessageReader } from './message-reader.ts';
+import { MessageWriter } from './message-writer.ts';
+import { prepareDatabase } from './migrations.ts';
+import { PendingReader } from './pending-reader.ts';
+import { presenceStore } from './presence-store.ts';
+import { Statuses } from './statuses.ts';
+import { UnreadReader } from './unread-reader.ts';
+import { ensureLegacyUsersIndex, userDirectory } from './user-directory.ts';
+import { WaveWriter } from './wave-writer.ts';
+
+export interface MongoStoreOptions extends ConnectionOptions {
+  /** Tells when leases are renewed and batches are written. Default: the system's clock. */
+  readonly clock?: Pick<Clock, 'now'>;
+  /** Told what nobody waits for: upkeep that failed. Default: nothing happens. */
+  readonly onError?: (error: unknown) => void;
+  /** Told once each what the server does not have. Default: nothing happens. */
+  readonly log?: (line: string) => void;
+}
+
+export interface MongoStore extends AsyncDisposable {
+  readonly messages: MessageStore;
+  readonly users: UserDirectory;
+  readonly presence: PresenceStore;
+  /** The driver's client, for whoever watches its events. */
+  readonly client: MongoClient;
+  /** Answers whether a primary can be reached. */
+  isReachable(): Promise<boolean>;
+  /** Finishes what was asked, then closes the connections. Idempotent; later calls reject. */
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the store; makes the collections and indexes, or brings them to this version's schema.
+ * @throws UnusableServerError, whose message says what to do and never holds the URI.
+ */
+export async function openMongoStore(options: MongoStoreOptions): Promise<MongoStore> {
+  const clock = options.clock ?? systemClock;
+  const log = options.log ?? (() => undefined);
+  const { client, database } = await connect(options);
+  let hasLegacyUsers: boolean;
+  try {
+    await prepareDatabase(database, () => clock.now(), log);
+    hasLegacyUsers = await ensureLegacyUsersIndex(database);
+  } catch (error) {
+    await client.close();
+    throw explain(error, options);
+  }
+  const collections = collectionsOf(database);
+  const conversations = new Conversations(collections);
+  const claims = new Claims(collections);
+  const journal = new Journal(collections, conversations);
+  const upkeep = new Upkeep(options.onError ?? (() => undefined));
+  const living = new LivingReader(collections);
+  const waves = new WaveWriter({
+    collections,
+    conversations,
+    claims,
+    journal,
+    living,
+    later: (work) => upkeep.start(work),
+  });
+  const writer = new MessageWriter({ collections, claims, waves, now: () => clock.now() });
+  const statuses = new Statuses(collections);
+  const unread = new UnreadReader(collections);
+  const reader = new MessageReader({ collections, conversations, claims, statuses, unread });
+  const pending = new PendingReader(collections, journal);
+  let closing: Promise<void> | undefined;
+  const ask = <T>(request: () => Promise<T>): Promise<T> =>
+    closing === undefined ? guarded(request) : Promise.reject(unavailable(new Error('The store is closed')));
+  const close = (): Promise<void> => {
+    closing ??= (async () => {
+      await writer.settled();
+      await upkeep.settled();
+      await client.close();
+    })();
+    return closing;
+  };
+  return {
+    messages: {
+      write: (operations) => ask(() => writer.write(operations)),
+      findMessage: (id) => ask(() => reader.findMessage(id)),
+      listMessages: (userId, otherId, range) => ask(() => reader.listMessages(userId, otherId, range)),
+      findConversation: (userId, otherId) => ask(() => reader.findConversation(userId, otherId)),
+      listConversations: (userId, page) => ask(() => reader.listConversations(userId, page)),
+      unreadCounts: (userId) => ask(() => reader.unreadCounts(userId)),
+      listPending: (userId, page) => ask(() => pending.listPending(userId, page)),
+      listPartners: (userId, limit) => ask(() => reader.listPartners(userId, limit)),
+      findSendWithoutId: (query) => ask(() => pending.findSendWithoutId(query)),
+    },
+    users: userDirectory(collections, database, hasLegacyUsers),
+    presence: presenceStore({ collections, now: () => clock.now(), recover: (nowMs) => journal.recover(nowMs) }),
+    client,
+    isReachable: () =>
+      database.command({ ping: 1 }).then(
+        () => true,
+        () => false,
+      ),
+    close,
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+/** Upkeep that may run at once; what is left out is made up for by the readers. */
+const MAX_UPKEEP = 256;
+
+/** Work that goes on after the answer, and that closing waits for. */
+class Upkeep {
+  readonly #onError: (error: unknown) => void;
+  readonly #running = new Set<Promise<void>>();
+
+  constructor(onError: (error: unknown) => void) {
+    this.#onError = onError;
+  }
+
+  start(work: () => Promise<unknown>): void {
+    if (this.#running.size >= MAX_UPKEEP) return;
+    const running = work()
+      .then(() => undefined, this.#onError)
+      .finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  async settled(): Promise<void> {
+    await Promise.all(this.#running);
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * Appends and cursor moves of many conversations at once, without transactions.
+ *
+ * First, side by side: message ids and client ids are claimed, the rows are read, and a journal entry says what is being
+ * written. Then, side by side: messages are inserted under the unique place in their conversation, and the rows announce
+ * them. What lost its place to another instance is planned anew. Only then is anything acknowledged. If the instance dies
+ * between, the journal tells the others which conversations to look at (journal.ts).
+ *
+ * Several messages of one conversation go in order, and the first that fails stops the others of that conversation: so
+ * they keep their order and leave no gap.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { AdvanceOp, AppendOp, WriteOutcome } from '../../core/ports.ts';
+import { allLimited } from './all-limited.ts';
+import type { Claims } from './claims.ts';
+import type { Collections } from './collections.ts';
+import { type Conversations, type Head, headOf, type Rows } from './conversations.ts';
+import { type MessageDocument, toMessage } from './documents.ts';
+import { insertAll, unavailable, updateAll } from './failure.ts';
+import type { Journal } from './journal.ts';
+import { conversationKey, pairKey, peopleOf } from './keys.ts';
+import type { LivingReader } from './living-reader.ts';
+import { type Item, planSteps, type Step } from './plan.ts';
+import { type Announcement, announce, confirm, raiseCursors } from './row-updates.ts';
+
+/** Rounds after which a place that is always taken by others is given up. */
+const MAX_ROUNDS = 60;
+const RUNS_AT_ONCE = 16;
+const NO_ROWS: Rows = [undefined, undefined];
+
+/** The steps of one conversation in one round. */
+interface Plan {
+  readonly c: string;
+  readonly steps: readonly Step[];
+  readonly head: Head;
+  /** Steps that were carried out. */
+  done: number;
+}
+
+export interface WaveWriterParts {
+  readonly collections: Collections;
+  readonly conversations: Conversations;
+  readonly claims: Claims;
+  readonly journal: Journal;
+  readonly living: LivingReader;
+  /** Does something after the answer, whose failure harms nothing. */
+  readonly later: (work: () => Promise<unknown>) => void;
+}
+
+export class WaveWriter {
+  readonly #parts: WaveWriterParts;
+
+  constructor(parts: WaveWriterParts) {
+    this.#parts = parts;
+  }
+
+  /** Outcomes in the order of the operations. @throws the driver's error if it is not known what became of them. */
+  async write(operations: readonly (AppendOp | AdvanceOp)[], nowMs: number): Promise<WriteOutcome[]> {
+    const { claims, conversations, journal, later } = this.#parts;
+    const items = operations.map(toItem);
+    const appends = items.filter((item): item is Item<AppendOp> => item.operation.type === 'append' && !item.outcome);
+    const touched = new Set(appends.map((item) => item.c));
+    const [claimed, entry, rows] = await Promise.all([
+      claims.take(appends),
+      touched.size === 0 ? undefined : journal.begin([...touched], nowMs),
+      conversations.rows(items.map((item) => item.c)),
+    ]);
+    await claims.settle(claimed, (message) => this.#reveal(message, rows.get(message.c)));
+    await this.#carryOut(items, rows);
+    const again = claims.answerFollowers(claimed);
+    if (again.length > 0) {
+      const outcomes = await this.write(
+        again.map((item) => item.operation),
+        nowMs,
+      );
+      for (const [index, item] of again.entries()) item.outcome = outcomes[index];
+    }
+    later(() => Promise.all([claims.release(claimed), entry === undefined ? undefined : journal.end(entry)]));
+    return items.map((item) => item.outcome ?? { type: 'failed', error: new Error('It was not carried out') });
+  }
+
+  /** Rounds of planning and trying, until every item has its outcome. */
+  async #carryOut(items: readonly Item[], firstRows: Map<string, Rows>): Promise<void> {
+    const { conversations, living } = this.#parts;
+    let rows = firstRows;
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const left = byConversation(items.filter((item) => item.outcome === undefined && !item.follows));
+      if (left.size === 0) return;
+      if (round > 0) {
+        // A message that took the place may not be readable before a majority has it.
+        if (round > 1) await delay(Math.random() * Math.min(100, 2 ** round));
+        rows = await conversations.rows(left.keys());
+      }
+      const current = new Map([...left.keys()].map((c): [string, Rows] => [c, rows.get(c) ?? NO_ROWS]));
+      const heads = await conversations.heads(current, round > 0);
+      const passed = await living.load(left, current, heads);
+      const plans = [...left].map(([c, own]): Plan => {
+        const head = heads.get(c) ?? { s: 0, at: 0, low: 0 };
+        const state = { rows: current.get(c) ?? NO_ROWS, head, living: passed(c) };
+        return { c, head, steps: planSteps(c, own, state), done: 0 };
+      });
+      await this.#try(plans);
+    }
+    for (const item of items) {
+      if (item.outcome === undefined && !item.follows) {
+        item.outcome = { type: 'failed', error: unavailable(new Error('Its place was taken in every round')) };
+      }
+    }
+  }
+
+  async #try(plans: readonly Plan[]): Promise<void> {
+    const withMessages = plans.filter((plan) => plan.steps.some((step) => step.message !== undefined));
+    const others = plans.filter((plan) => !withMessages.includes(plan));
+    const announcements = withMessages.map(toAnnouncement);
+    const { rows } = this.#parts.collections;
+    for (const plan of others) plan.done = plan.steps.length;
+    await Promise.all([
+      this.#insert(withMessages),
+      updateAll(rows, announcements.flatMap(announce)),
+      this.#moveCursors(others),
+    ]);
+    await this.#moveCursors(withMessages);
+    for (const { steps, done } of plans) for (const { item, outcome } of steps.slice(0, done)) item.outcome = outcome;
+    this.#confirmLater(withMessages);
+  }
+
+  /** Inserts what is planned, and says in `done` how far each plan held. */
+  async #insert(plans: readonly Plan[]): Promise<void> {
+    const { messages } = this.#parts.collections;
+    const runs = plans.map((plan) => ({ plan, messages: messageSteps(plan) }));
+    const singles = runs.filter((run) => run.messages.length === 1);
+    const longer = runs.filter((run) => run.messages.length > 1);
+    const single = async (): Promise<void> => {
+      const documents = singles.map((run) => run.messages[0]?.message as MessageDocument);
+      const { failed } = await insertAll(messages, documents);
+      await allLimited(singles.entries(), RUNS_AT_ONCE, ([index, run]) =>
+        this.#settle(run.plan, run.messages, failed.has(index) ? 0 : 1, failed.get(index)),
+      );
+    };
+    await Promise.all([
+      single(),
+      allLimited(longer, RUNS_AT_ONCE, async (run) => {
+        const documents = run.messages.map((step) => step.message as MessageDocument);
+        const { failed } = await insertAll(messages, documents, true);
+        const [first] = failed;
+        await this.#settle(run.plan, run.messages, first?.[0] ?? documents.length, first?.[1]);
+      }),
+    ]);
+  }
+
+  /** Of the messages in the plan, the first `stored` are durable; the next failed. */
+  async #settle(plan: Plan, steps: readonly Step[], stored: number, failure: true | Error | undefined): Promise<void> {
+    const { conversations, claims } = this.#parts;
+    const last = steps[stored - 1]?.message;
+    if (last !== undefined) conversations.note(plan.c, headOf(last));
+    for (const step of steps.slice(0, stored)) claims.note(step.item.id, plan.c);
+    const failing = steps[stored];
+    if (failing === undefined) {
+      plan.done = plan.steps.length;
+      return;
+    }
+    plan.done = plan.steps.indexOf(failing);
+    if (failure instanceof Error) {
+      failing.item.outcome = { type: 'failed', error: failure };
+      return;
+    }
+    // The place is taken, or the id: by another attempt of this very send, maybe one whose answer was lost.
+    const message = await this.#parts.collections.messages.findOne({ c: plan.c, _id: failing.item.id });
+    if (message === null) return;
+    await this.#reveal(message, undefined);
+    const duplicate = failing.item.adopted;
+    failing.item.outcome = { type: 'appended', message: toMessage(message), duplicate };
+  }
+
+  /** Makes sure that the rows announce a message before it is acknowledged by another attempt than the one that wrote it. */
+  async #reveal(message: MessageDocument, rows: Rows | undefined): Promise<void> {
+    if (rows?.every((row) => (row?.top ?? 0) >= message.s)) return;
+    await updateAll(this.#parts.collections.rows, announce(announcementOf(message)));
+  }
+
+  async #moveCursors(plans: readonly Plan[]): Promise<void> {
+    const { collections } = this.#parts;
+    const moves = plans.flatMap(({ c, steps, done, head }) => {
+      const settled = steps.slice(0, done);
+      return settled.flatMap(({ move, message }) => (move === undefined || message ? [] : [{ c, move, head }]));
+    });
+    if (moves.length === 0) return;
+    const documents = moves.flatMap(({ c, move }) => {
+      const [low, high] = peopleOf(c);
+      const row = move.side === 0 ? pairKey(low, high) : pairKey(high, low);
+      return move.tracks.map((k) => ({ _id: `${k}:${move.cursors[k]}:${row}`, row, k, to: move.cursors[k], at: move.atMs }));
+    });
+    // A move that is there already was made by an attempt that was not answered.
+    await Promise.all([
+      insertAll(collections.moves, documents),
+      updateAll(
+        collections.rows,
+        moves.flatMap(({ c, move, head }) => raiseCursors(c, move, head)),
+      ),
+    ]);
+  }
+
+  /** Writers find the newest message without looking for it; until then they look. */
+  #confirmLater(plans: readonly Plan[]): void {
+    const updates = plans.flatMap(({ c, steps, done }) => {
+      const last = steps.slice(0, done).findLast((step) => step.message !== undefined)?.message;
+      return last === undefined ? [] : [confirm(c, last.f, headOf(last))];
+    });
+    if (updates.length > 0) this.#parts.later(() => updateAll(this.#parts.collections.rows, updates));
+  }
+}
+
+/** The announcement of one message that exists. */
+export function announcementOf(message: MessageDocument): Announcement {
+  const { c, at, s, f } = message;
+  return { c, at, top: s, incoming: f === 0 ? [undefined, s] : [s, undefined], head: headOf(message) };
+}
+
+function toAnnouncement(plan: Plan): Announcement {
+  const messages = messageSteps(plan).flatMap((step) => step.message ?? []);
+  const last = messages.at(-1);
+  const newestTo = (side: 0 | 1): number | undefined => messages.findLast((message) => message.f !== side)?.s;
+  return { c: plan.c, at: last?.at ?? 0, top: last?.s ?? 0, incoming: [newestTo(0), newestTo(1)], head: plan.head };
+}
+
+function messageSteps(plan: Plan): Step[] {
+  return plan.steps.filter((step) => step.message !== undefined);
+}
+
+function toItem(operation: AppendOp | AdvanceOp): Item {
+  const [own, other] =
+    operation.type === 'append'
+      ? [operation.senderId, operation.receiverId]
+      : [operation.personId, operation.otherId];
+  const item: Item = {
+    operation,
+    c: conversationKey(own, other),
+    id: operation.type === 'append' ? operation.id : '',
+    adopted: false,
+    follows: false,
+    outcome: undefined,
+  };
+  if (own === other && operation.type === 'append') {
+    item.outcome = { type: 'failed', error: new TypeError('A message needs two people') };
+  }
+  return item;
+}
+
+function byConversation(items: readonly Item[]): Map<string, Item[]> {
+  return Map.groupBy(items, (item) => item.c);
+}
