@@ -111,7 +111,9 @@ export function explain(error: unknown, { database }: { readonly database: strin
         'the replica set has a primary',
     );
   }
-  return new UnusableServerError(`The server of MONGODB_URI failed (${error.name}${code === undefined ? '' : ` ${code}`})`);
+  return new UnusableServerError(
+    `The server of MONGODB_URI failed (${error.name}${code === undefined ? '' : ` ${code}`})`,
+  );
 }
 
 function asError(error: unknown): Error {

@@ -5,8 +5,9 @@
  * the two agree the newest message is known; where they do not, the messages above `s` are read. So whatever a writer
  * that died left behind, what is read is what the messages say.
  */
-import type { Cursors } from '../../core/message.ts';
+
 import { Lru } from '../../core/lru.ts';
+import type { Cursors } from '../../core/message.ts';
 import type { Collections } from './collections.ts';
 import type { MessageDocument, RowDocument } from './documents.ts';
 import { pairKey, peopleOf, type Side } from './keys.ts';

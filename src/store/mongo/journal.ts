@@ -56,10 +56,7 @@ export class Journal {
       const pair = rows.get(c);
       if (pair?.every((row) => (row?.top ?? 0) >= s)) return [];
       // Both have something to read above their bound, unless all messages are of one of them.
-      const incoming = [
-        f === 1 || n < s ? s : undefined,
-        f === 0 || n < s ? s : undefined,
-      ] as const;
+      const incoming = [f === 1 || n < s ? s : undefined, f === 0 || n < s ? s : undefined] as const;
       const low = f === 0 ? n : s - n;
       return [{ c, at, top: s, incoming, head: { s, at, low } }];
     });

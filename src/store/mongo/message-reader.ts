@@ -113,7 +113,9 @@ export class MessageReader {
     const partners: string[] = [];
     for (const chunk of chunks(rows, CHUNK)) {
       const first = alternatives(chunk.map(({ other }) => ({ c: conversationKey(userId, other), s: 1 })));
-      const begun = new Set((await collections.messages.find(first, { projection: { c: 1 } }).toArray()).map((m) => m.c));
+      const begun = new Set(
+        (await collections.messages.find(first, { projection: { c: 1 } }).toArray()).map((m) => m.c),
+      );
       for (const { other } of chunk) if (begun.has(conversationKey(userId, other))) partners.push(other);
     }
     return partners;
@@ -134,7 +136,11 @@ export class MessageReader {
     let before = range.beforeSeq ?? Number.MAX_SAFE_INTEGER;
     if (skip > 0) {
       // No seq is missing in a conversation, so leaving out the newest is arithmetic.
-      const [newest] = await messages.find({ c }, { projection: { s: 1 } }).sort(NEWEST_FIRST).limit(1).toArray();
+      const [newest] = await messages
+        .find({ c }, { projection: { s: 1 } })
+        .sort(NEWEST_FIRST)
+        .limit(1)
+        .toArray();
       before = Math.min(before, (newest?.s ?? 0) + 1) - skip;
     }
     const found = await messages
@@ -215,4 +221,3 @@ function parseCursor(cursor: string): Place {
   }
   return place;
 }
-

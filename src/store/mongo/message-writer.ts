@@ -26,6 +26,8 @@ export interface MessageWriterParts {
   readonly claims: Claims;
   readonly waves: WaveWriter;
   readonly now: () => number;
+  /** Told when upkeep fails. */
+  readonly onError: (error: unknown) => void;
 }
 
 export class MessageWriter {
@@ -53,15 +55,19 @@ export class MessageWriter {
 
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
-      let size = 0;
-      const count = this.#waiting.findIndex((call) => {
-        size += call.operations.length;
-        return size > MAX_BATCH;
-      });
-      const batch = this.#waiting.splice(0, count < 0 ? this.#waiting.length : Math.max(1, count));
-      await this.#execute(batch);
+      await this.#execute(this.#next());
+      if (this.#waiting.length === 0) await this.#parts.waves.confirm().catch(this.#parts.onError);
     }
     this.#running = undefined;
+  }
+
+  #next(): Call[] {
+    let size = 0;
+    const count = this.#waiting.findIndex((call) => {
+      size += call.operations.length;
+      return size > MAX_BATCH;
+    });
+    return this.#waiting.splice(0, count < 0 ? this.#waiting.length : Math.max(1, count));
   }
 
   async #execute(calls: readonly Call[]): Promise<void> {
@@ -83,7 +89,11 @@ export class MessageWriter {
       const { length } = own;
       if (trouble === undefined || answered.length === length) resolve(answered);
       else if (answered.length === 0) reject(trouble);
-      else resolve([...answered, ...new Array<WriteOutcome>(length - answered.length).fill({ type: 'failed', error: trouble })]);
+      else
+        resolve([
+          ...answered,
+          ...new Array<WriteOutcome>(length - answered.length).fill({ type: 'failed', error: trouble }),
+        ]);
     }
   }
 

@@ -125,15 +125,12 @@ export class PendingReader {
     return first?.s;
   }
 
-  /** Fills the sources for the first time. */
+  /**
+   * Fills the sources for the first time, many in one query: most hold only a few messages. Those whose first messages
+   * were all on earlier pages are searched for the place to go on.
+   */
   async #look(sources: readonly Source[], { after }: PendingPage): Promise<void> {
-    if (after !== undefined) {
-      await allLimited(sources, LOOKS_AT_ONCE, (source) => this.#goOn(source, after));
-    }
-    for (const chunk of chunks(
-      sources.filter((source) => source.above < source.end),
-      CHUNK,
-    )) {
+    for (const chunk of chunks(sources, CHUNK)) {
       const looks = chunk.map(({ c, above, end, from }) => ({
         c,
         s: { $gt: above, $lte: Math.min(end, above + FIRST_LOOK) },
@@ -143,10 +140,13 @@ export class PendingReader {
       const found = await this.#collections.messages.find(alternatives(looks)).toArray();
       const byConversation = Map.groupBy(found, (message) => message.c);
       for (const source of chunk) {
-        take(source, byConversation.get(source.c) ?? []);
+        take(source, byConversation.get(source.c) ?? [], after);
         source.above = Math.min(source.end, source.above + FIRST_LOOK);
       }
     }
+    if (after === undefined) return;
+    const passed = sources.filter((source) => source.messages.length === 0 && source.above < source.end);
+    await allLimited(passed, LOOKS_AT_ONCE, (source) => this.#goOn(source, after));
   }
 
   /** Moves the beginning behind the place where the page before ended. */
@@ -171,8 +171,9 @@ export class PendingReader {
   }
 }
 
-function take(source: Source, found: readonly MessageDocument[]): void {
-  source.messages = found.map(toMessage).sort((a, b) => a.seq - b.seq);
+function take(source: Source, found: readonly MessageDocument[], after?: ReplayCursor): void {
+  const messages = found.map(toMessage).sort((a, b) => a.seq - b.seq);
+  source.messages = after === undefined ? messages : messages.filter((message) => isBefore(after, message));
 }
 
 function earliest(sources: readonly Source[]): Source | undefined {
@@ -185,7 +186,7 @@ function earliest(sources: readonly Source[]): Source | undefined {
   return best;
 }
 
-function isBefore(a: Message, b: Message): boolean {
+function isBefore(a: ReplayCursor, b: ReplayCursor): boolean {
   if (a.sentAtMs !== b.sentAtMs) return a.sentAtMs < b.sentAtMs;
   return a.senderId === b.senderId ? a.seq < b.seq : a.senderId < b.senderId;
 }

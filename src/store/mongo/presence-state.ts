@@ -30,7 +30,10 @@ export function changed(document: PresenceDocument, instanceId: string, write: P
   const known = document.connections.find(isIt);
   const others = document.connections.filter((entry) => !isIt(entry));
   if (write.type === 'connected') {
-    return withConnections(document, [...others, { i: instanceId, c: write.connectionId, at: known?.at ?? write.atMs }]);
+    return withConnections(document, [
+      ...others,
+      { i: instanceId, c: write.connectionId, at: known?.at ?? write.atMs },
+    ]);
   }
   if (known === undefined) return document;
   const lastSeenMs = Math.max(document.lastSeenMs ?? 0, write.atMs);

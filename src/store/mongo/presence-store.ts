@@ -119,7 +119,10 @@ class MongoPresence implements PresenceStore {
     const told: Presence[] = [];
     const sweepAll = async (filter: object): Promise<void> => {
       for (let found = USERS_AT_ONCE; found === USERS_AT_ONCE; ) {
-        const users = await presence.find(filter, { projection: { _id: 1 } }).limit(USERS_AT_ONCE).toArray();
+        const users = await presence
+          .find(filter, { projection: { _id: 1 } })
+          .limit(USERS_AT_ONCE)
+          .toArray();
         found = users.length;
         await this.#sweepUsers(
           users.map(({ _id }) => _id),
@@ -204,6 +207,7 @@ class MongoPresence implements PresenceStore {
     if (old.length === 0) return;
     const [newest] = await leases.find().sort({ renewedAtMs: -1 }).limit(1).toArray();
     const forgotten = old.map(({ _id }) => _id).filter((id) => id !== newest?._id);
-    if (forgotten.length > 0) await leases.deleteMany({ _id: { $in: forgotten }, untilMs: { $lt: nowMs - LEASE_KEPT_MS } });
+    if (forgotten.length > 0)
+      await leases.deleteMany({ _id: { $in: forgotten }, untilMs: { $lt: nowMs - LEASE_KEPT_MS } });
   }
 }

@@ -52,6 +52,7 @@ export interface MongoStore extends AsyncDisposable {
  */
 export async function openMongoStore(options: MongoStoreOptions): Promise<MongoStore> {
   const clock = options.clock ?? systemClock;
+  const onError = options.onError ?? (() => undefined);
   const log = options.log ?? (() => undefined);
   const { client, database } = await connect(options);
   let hasLegacyUsers: boolean;
@@ -66,7 +67,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const conversations = new Conversations(collections);
   const claims = new Claims(collections);
   const journal = new Journal(collections, conversations);
-  const upkeep = new Upkeep(options.onError ?? (() => undefined));
+  const upkeep = new Upkeep(onError);
   const living = new LivingReader(collections);
   const waves = new WaveWriter({
     collections,
@@ -76,7 +77,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     living,
     later: (work) => upkeep.start(work),
   });
-  const writer = new MessageWriter({ collections, claims, waves, now: () => clock.now() });
+  const writer = new MessageWriter({ collections, claims, waves, now: () => clock.now(), onError });
   const statuses = new Statuses(collections);
   const unread = new UnreadReader(collections);
   const reader = new MessageReader({ collections, conversations, claims, statuses, unread });

@@ -39,7 +39,9 @@ export function userDirectory(collections: Collections, database: Db, hasLegacyU
       .collection(LEGACY_USERS)
       .find({ AppUserId: { $in: objectIds } })
       .toArray();
-    return new Map(users.filter((user) => user.IsDeleted !== true).map((user) => [String(user.AppUserId), toProfile(user)]));
+    return new Map(
+      users.filter((user) => user.IsDeleted !== true).map((user) => [String(user.AppUserId), toProfile(user)]),
+    );
   }
 
   async function upsert({ userId, ...fields }: UserProfile): Promise<void> {

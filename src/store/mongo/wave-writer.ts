@@ -10,12 +10,13 @@
  * they keep their order and leave no gap.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { AnyBulkWriteOperation } from 'mongodb';
 import type { AdvanceOp, AppendOp, WriteOutcome } from '../../core/ports.ts';
 import { allLimited } from './all-limited.ts';
 import type { Claims } from './claims.ts';
 import type { Collections } from './collections.ts';
 import { type Conversations, type Head, headOf, type Rows } from './conversations.ts';
-import { type MessageDocument, toMessage } from './documents.ts';
+import { type MessageDocument, type RowDocument, toMessage } from './documents.ts';
 import { insertAll, unavailable, updateAll } from './failure.ts';
 import type { Journal } from './journal.ts';
 import { conversationKey, pairKey, peopleOf } from './keys.ts';
@@ -49,6 +50,8 @@ export interface WaveWriterParts {
 
 export class WaveWriter {
   readonly #parts: WaveWriterParts;
+  /** The newest messages of conversations that no row confirms yet: until then, other instances look for them. */
+  readonly #unconfirmed = new Map<string, MessageDocument>();
 
   constructor(parts: WaveWriterParts) {
     this.#parts = parts;
@@ -77,6 +80,11 @@ export class WaveWriter {
     }
     later(() => Promise.all([claims.release(claimed), entry === undefined ? undefined : journal.end(entry)]));
     return items.map((item) => item.outcome ?? { type: 'failed', error: new Error('It was not carried out') });
+  }
+
+  /** What the next batch would confirm, if there is none. */
+  async confirm(): Promise<void> {
+    await updateAll(this.#parts.collections.rows, this.#takeUnconfirmed());
   }
 
   /** Rounds of planning and trying, until every item has its outcome. */
@@ -111,17 +119,15 @@ export class WaveWriter {
   async #try(plans: readonly Plan[]): Promise<void> {
     const withMessages = plans.filter((plan) => plan.steps.some((step) => step.message !== undefined));
     const others = plans.filter((plan) => !withMessages.includes(plan));
-    const announcements = withMessages.map(toAnnouncement);
-    const { rows } = this.#parts.collections;
     for (const plan of others) plan.done = plan.steps.length;
-    await Promise.all([
-      this.#insert(withMessages),
-      updateAll(rows, announcements.flatMap(announce)),
-      this.#moveCursors(others),
-    ]);
-    await this.#moveCursors(withMessages);
+    const announcements = withMessages.map(toAnnouncement).flatMap(announce);
+    await Promise.all([this.#insert(withMessages), this.#moveCursors(others, announcements)]);
+    await this.#moveCursors(withMessages, []);
     for (const { steps, done } of plans) for (const { item, outcome } of steps.slice(0, done)) item.outcome = outcome;
-    this.#confirmLater(withMessages);
+    for (const { c, steps, done } of withMessages) {
+      const last = steps.slice(0, done).findLast((step) => step.message !== undefined)?.message;
+      if (last !== undefined) this.#unconfirmed.set(c, last);
+    }
   }
 
   /** Inserts what is planned, and says in `done` how far each plan held. */
@@ -178,35 +184,35 @@ export class WaveWriter {
     await updateAll(this.#parts.collections.rows, announce(announcementOf(message)));
   }
 
-  async #moveCursors(plans: readonly Plan[]): Promise<void> {
+  /** Carries out the moves of settled steps, together with other updates of rows: one command instead of two that collide. */
+  async #moveCursors(plans: readonly Plan[], others: readonly AnyBulkWriteOperation<RowDocument>[]): Promise<void> {
     const { collections } = this.#parts;
-    const moves = plans.flatMap(({ c, steps, done, head }) => {
-      const settled = steps.slice(0, done);
-      return settled.flatMap(({ move, message }) => (move === undefined || message ? [] : [{ c, move, head }]));
-    });
-    if (moves.length === 0) return;
+    const moves = plans.flatMap(({ c, steps, done, head }) =>
+      steps.slice(0, done).flatMap(({ move }) => (move === undefined ? [] : [{ c, move, head }])),
+    );
     const documents = moves.flatMap(({ c, move }) => {
       const [low, high] = peopleOf(c);
       const row = move.side === 0 ? pairKey(low, high) : pairKey(high, low);
-      return move.tracks.map((k) => ({ _id: `${k}:${move.cursors[k]}:${row}`, row, k, to: move.cursors[k], at: move.atMs }));
+      return move.tracks.map((k) => ({
+        _id: `${k}:${move.cursors[k]}:${row}`,
+        row,
+        k,
+        to: move.cursors[k],
+        at: move.atMs,
+      }));
     });
+    const raised = moves.flatMap(({ c, move, head }) => raiseCursors(c, move, head));
     // A move that is there already was made by an attempt that was not answered.
     await Promise.all([
       insertAll(collections.moves, documents),
-      updateAll(
-        collections.rows,
-        moves.flatMap(({ c, move, head }) => raiseCursors(c, move, head)),
-      ),
+      updateAll(collections.rows, [...others, ...raised, ...(others.length > 0 ? this.#takeUnconfirmed() : [])]),
     ]);
   }
 
-  /** Writers find the newest message without looking for it; until then they look. */
-  #confirmLater(plans: readonly Plan[]): void {
-    const updates = plans.flatMap(({ c, steps, done }) => {
-      const last = steps.slice(0, done).findLast((step) => step.message !== undefined)?.message;
-      return last === undefined ? [] : [confirm(c, last.f, headOf(last))];
-    });
-    if (updates.length > 0) this.#parts.later(() => updateAll(this.#parts.collections.rows, updates));
+  #takeUnconfirmed(): AnyBulkWriteOperation<RowDocument>[] {
+    const updates = [...this.#unconfirmed].map(([c, last]) => confirm(c, last.f, headOf(last)));
+    this.#unconfirmed.clear();
+    return updates;
   }
 }
 
@@ -229,9 +235,7 @@ function messageSteps(plan: Plan): Step[] {
 
 function toItem(operation: AppendOp | AdvanceOp): Item {
   const [own, other] =
-    operation.type === 'append'
-      ? [operation.senderId, operation.receiverId]
-      : [operation.personId, operation.otherId];
+    operation.type === 'append' ? [operation.senderId, operation.receiverId] : [operation.personId, operation.otherId];
   const item: Item = {
     operation,
     c: conversationKey(own, other),
