@@ -1,17 +1,18 @@
 /** A message store that is another one for each case, so that a server that scans has little to scan. */
 import { afterEach, beforeEach } from 'vitest';
 import type { MessageStore } from '../../../../src/core/ports.ts';
+import type { CommandWatch } from './command-check.ts';
 import { type TemporaryMongoStore, temporaryMongoStore } from './opened.ts';
 
 /** Registers hooks in the current block. The cases of a contract suite are independent of each other. */
-export function freshMessageStore(uri: () => string): MessageStore {
+export function freshMessageStore(uri: () => string, commands: CommandWatch): MessageStore {
   let current: TemporaryMongoStore | undefined;
   const store = (): MessageStore => {
     if (current === undefined) throw new Error('No case is running');
     return current.store.messages;
   };
   beforeEach(async () => {
-    current = await temporaryMongoStore(uri());
+    current = await temporaryMongoStore(uri(), {}, commands);
   });
   afterEach(async () => {
     await current?.close();

@@ -2,6 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { type MongoStore, type MongoStoreOptions, openMongoStore } from '../../../../src/store/mongo/store.ts';
 
+import type { CommandWatch } from './command-check.ts';
+
 export interface TemporaryMongoStore {
   readonly store: MongoStore;
   readonly database: string;
@@ -11,9 +13,11 @@ export interface TemporaryMongoStore {
 export async function temporaryMongoStore(
   uri: string,
   options: Partial<MongoStoreOptions> = {},
+  commands?: CommandWatch,
 ): Promise<TemporaryMongoStore> {
   const database = options.database ?? `chat-test-${randomUUID().slice(0, 8)}`;
-  const store = await openMongoStore({ uri, database, ...options });
+  const store = await openMongoStore({ uri, database, monitorCommands: commands !== undefined, ...options });
+  commands?.watch(store.client);
   return {
     store,
     database,
