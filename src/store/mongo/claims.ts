@@ -142,7 +142,6 @@ export class Claims {
     const { clientIds, places } = this.#collections;
     await insertAll(places, [{ _id: claim.m, c: item.c }]);
     const place = await places.findOne({ _id: claim.m });
-    item.adopted = true;
     if (place?.c === item.c) {
       item.id = claim.m;
       return;

@@ -16,8 +16,6 @@ export interface Item<O extends AppendOp | AdvanceOp = AppendOp | AdvanceOp> {
   readonly c: string;
   /** Id of the message: the operation's, or what an earlier attempt under the client id named it. */
   id: string;
-  /** True if an earlier attempt named the message, which may be writing still. */
-  adopted: boolean;
   /** True if an earlier item of the batch has the same client id: it gets its answer from that one. */
   follows: boolean;
   outcome: WriteOutcome | undefined;

@@ -174,7 +174,9 @@ export class WaveWriter {
     const message = await this.#parts.collections.messages.findOne({ c: plan.c, _id: failing.item.id });
     if (message === null) return;
     await this.#reveal(message, undefined);
-    const duplicate = failing.item.adopted;
+    // Under a client id, another attempt came first and tells of it; without one, nobody else can have written it.
+    const { operation } = failing.item;
+    const duplicate = operation.type === 'append' && operation.clientMessageId !== undefined;
     failing.item.outcome = { type: 'appended', message: toMessage(message), duplicate };
   }
 
@@ -240,7 +242,6 @@ function toItem(operation: AppendOp | AdvanceOp): Item {
     operation,
     c: conversationKey(own, other),
     id: operation.type === 'append' ? operation.id : '',
-    adopted: false,
     follows: false,
     outcome: undefined,
   };
