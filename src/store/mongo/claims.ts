@@ -9,7 +9,7 @@ import { Lru } from '../../core/lru.ts';
 import type { AppendOp } from '../../core/ports.ts';
 import type { Collections } from './collections.ts';
 import { alternatives, CHUNK, chunks } from './conversations.ts';
-import { type ClientIdDocument, type MessageDocument, toMessage } from './documents.ts';
+import { type ClientIdDocument, type MessageDocument, type PlaceDocument, toMessage } from './documents.ts';
 import { insertAll } from './failure.ts';
 import { pairKey } from './keys.ts';
 import type { Item } from './plan.ts';
@@ -72,7 +72,7 @@ export class Claims {
     const [places, clientIds] = await Promise.all([
       insertAll(
         this.#collections.places,
-        own.map(({ id, c }) => ({ _id: id, c })),
+        own.map((item) => placeOf(item, item.id)),
       ),
       insertAll(
         this.#collections.clientIds,
@@ -80,9 +80,14 @@ export class Claims {
       ),
     ]);
     const taken: string[] = [];
-    for (const [index, failure] of places.failed) {
+    const failed = [...places.failed].flatMap(([index, failure]) => {
       const item = own[index];
-      if (item === undefined) continue;
+      return item === undefined ? [] : [{ item, failure }];
+    });
+    const shared = await this.#placesUnder(failed.map(({ item }) => item));
+    for (const { item, failure } of failed) {
+      // Somebody who retries was quicker to claim it, for this very send.
+      if (failure === true && shared.has(item.id)) continue;
       const error = failure === true ? new Error('The id of the message is taken') : failure;
       item.outcome = { type: 'failed', error };
     }
@@ -140,17 +145,26 @@ export class Claims {
 
   async #adopt(item: Append, claim: ClientIdDocument): Promise<void> {
     const { clientIds, places } = this.#collections;
-    await insertAll(places, [{ _id: claim.m, c: item.c }]);
+    await insertAll(places, [placeOf(item, claim.m)]);
     const place = await places.findOne({ _id: claim.m });
-    if (place?.c === item.c) {
+    if (place?.k === claim._id) {
       item.id = claim.m;
       return;
     }
     // The first attempt had chosen an id that was another message's, and died before it could say so.
-    await insertAll(places, [{ _id: item.operation.id, c: item.c }]);
+    await insertAll(places, [placeOf(item, item.operation.id)]);
     await clientIds.updateOne({ _id: claim._id, m: claim.m }, { $set: { m: item.operation.id } });
     const now = await clientIds.findOne({ _id: claim._id });
     item.id = now?.m ?? item.operation.id;
+  }
+
+  /** Of the ids of the items, those that are claimed for the same send. */
+  async #placesUnder(items: readonly Append[]): Promise<Set<string>> {
+    const keys = new Map(items.map((item) => [item.id, clientKeyOf(item)]));
+    const ids = items.filter((item) => clientKeyOf(item) !== undefined).map(({ id }) => id);
+    if (ids.length === 0) return new Set();
+    const places = await this.#collections.places.find({ _id: { $in: ids } }).toArray();
+    return new Set(places.filter(({ _id, k }) => k !== undefined && k === keys.get(_id)).map(({ _id }) => _id));
   }
 
   async #findUsed(keys: readonly string[], leaders: ReadonlyMap<string, Append>): Promise<Claimed['used']> {
@@ -171,6 +185,11 @@ export class Claims {
     }
     return found;
   }
+}
+
+function placeOf(item: Append, id: string): PlaceDocument {
+  const k = clientKeyOf(item);
+  return { _id: id, c: item.c, ...(k !== undefined && { k }) };
 }
 
 function clientKeyOf({ operation }: Append): string | undefined {

@@ -30,6 +30,8 @@ export interface MessageDocument {
 export interface PlaceDocument {
   readonly _id: string;
   readonly c: string;
+  /** Key of the client id it was sent under, if there was one. */
+  readonly k?: string;
 }
 
 /** A client id that was used. It names its message for ever, also before that message is stored. */

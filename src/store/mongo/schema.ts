@@ -34,7 +34,7 @@ export const COLLECTIONS = {
     indexes: [{ key: { c: 1, s: 1 }, unique: true }, { key: { c: 1, at: 1, s: 1 } }],
     shardKey: { c: 1 },
   },
-  places: { required: { _id: STRING, c: STRING }, indexes: [], shardKey: { _id: 'hashed' } },
+  places: { required: { _id: STRING, c: STRING }, optional: { k: STRING }, indexes: [], shardKey: { _id: 'hashed' } },
   client_ids: {
     required: { _id: STRING, m: STRING, c: STRING, d: STRING },
     indexes: [],

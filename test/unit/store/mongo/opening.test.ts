@@ -38,7 +38,10 @@ describe('Opening refuses', () => {
   });
 
   test('something that is no MongoDB', async () => {
-    const server = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.write('HTTP/1.1 400 Bad Request\r\n\r\n', () => socket.destroy());
+    });
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as { port: number };
     expect((await refusal(`mongodb://127.0.0.1:${port}/`)).name).toBe('UnusableServerError');
