@@ -21,7 +21,7 @@ const RULES: readonly Rule[] = [
   ['src/ops', ['src/core', 'src/time']],
   ['src/config', ['src/core']],
   ['src/config.ts', ['src/config', 'src/core']],
-  ['src/cli', ['src/config.ts', 'src/config', 'src/auth', 'src/core', 'src/time']],
+  ['src/cli', ['src/config.ts', 'src/config', 'src/auth', 'src/store', 'src/core', 'src/time']],
   ['src/compose', ['src']],
   ['src/compose.ts', ['src']],
   ['src/main.ts', ['src']],
@@ -31,6 +31,7 @@ const RULES: readonly Rule[] = [
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   ws: ['src/bridge/signalr'],
   jose: ['src/auth'],
+  mongodb: ['src/store/mongo'],
   pino: ['src/ops'],
   'prom-client': ['src/ops'],
   zod: ['src/config', 'src/config.ts'],

@@ -55,14 +55,14 @@ export function confirm(c: string, side: Side, { s, at, low }: Head): RowUpdate 
 }
 
 /** Moves the cursors of one person. */
-export function raiseCursors(c: string, { side, cursors, tracks }: PlannedMove, head: Head): RowUpdate[] {
+export function raiseCursors(c: string, { side, cursors }: PlannedMove, head: Head): RowUpdate[] {
   const filter = filterOf(c, side);
   // The row is there, unless the writer of the first message died between the two rows.
   const missing = { activity: head.at, top: head.s, in: head.s, open: true, s: head.s, at: head.at, low: head.low };
   const raise: RowUpdate = {
     updateOne: { filter, update: { $max: { ...cursors }, $setOnInsert: missing }, upsert: true },
   };
-  if (!tracks.includes('read')) return [raise];
+  if (cursors.read === 0) return [raise];
   const close: RowUpdate = {
     updateOne: { filter: { ...filter, in: { $lte: cursors.read } }, update: { $set: { open: false } } },
   };

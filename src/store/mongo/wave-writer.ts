@@ -203,7 +203,9 @@ export class WaveWriter {
         at: move.atMs,
       }));
     });
-    const raised = moves.flatMap(({ c, move, head }) => raiseCursors(c, move, head));
+    // Of several moves of one cursor in the batch, the last raises the row as far as all.
+    const last = new Map(moves.map((planned) => [`${planned.move.side}${planned.c}`, planned]));
+    const raised = [...last.values()].flatMap(({ c, move, head }) => raiseCursors(c, move, head));
     // A move that is there already was made by an attempt that was not answered.
     await Promise.all([
       insertAll(collections.moves, documents),
