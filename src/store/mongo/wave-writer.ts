@@ -38,6 +38,12 @@ interface Plan {
   done: number;
 }
 
+/** The messages of a plan, in order. */
+interface Run {
+  readonly plan: Plan;
+  readonly steps: readonly Step[];
+}
+
 export interface WaveWriterParts {
   readonly collections: Collections;
   readonly conversations: Conversations;
@@ -132,30 +138,45 @@ export class WaveWriter {
 
   /** Inserts what is planned, and says in `done` how far each plan held. */
   async #insert(plans: readonly Plan[]): Promise<void> {
-    const { messages } = this.#parts.collections;
-    const runs = plans.map((plan) => ({ plan, messages: messageSteps(plan) }));
-    const singles = runs.filter((run) => run.messages.length === 1);
-    const longer = runs.filter((run) => run.messages.length > 1);
-    const single = async (): Promise<void> => {
-      const documents = singles.map((run) => run.messages[0]?.message as MessageDocument);
-      const { failed } = await insertAll(messages, documents);
-      await allLimited(singles.entries(), RUNS_AT_ONCE, ([index, run]) =>
-        this.#settle(run.plan, run.messages, failed.has(index) ? 0 : 1, failed.get(index)),
-      );
-    };
+    const runs = plans.map((plan) => ({ plan, steps: messageSteps(plan) }));
     await Promise.all([
-      single(),
-      allLimited(longer, RUNS_AT_ONCE, async (run) => {
-        const documents = run.messages.map((step) => step.message as MessageDocument);
-        const { failed } = await insertAll(messages, documents, true);
-        const [first] = failed;
-        await this.#settle(run.plan, run.messages, first?.[0] ?? documents.length, first?.[1]);
-      }),
+      this.#insertInRounds(
+        runs.filter(({ steps }) => steps.length === 1),
+        0,
+      ),
+      this.#insertInRounds(
+        runs.filter(({ steps }) => steps.length > 1),
+        RUNS_AT_ONCE,
+      ),
     ]);
   }
 
+  /**
+   * While there are more than `few` runs, the next message of each goes in one command. The rest of a few goes in a
+   * command each, side by side: one round trip, however long they are.
+   */
+  async #insertInRounds(runs: readonly Run[], few: number): Promise<void> {
+    const { messages } = this.#parts.collections;
+    let left = runs;
+    let stored = 0;
+    for (; left.length > few; stored += 1) {
+      const { failed } = await insertAll(messages, documentsOf(left.flatMap(({ steps }) => steps[stored] ?? [])));
+      const ended = [...left.entries()].filter(([at, { steps }]) => failed.has(at) || steps.length === stored + 1);
+      await allLimited(ended, RUNS_AT_ONCE, ([at, run]) =>
+        this.#settle(run, failed.has(at) ? stored : stored + 1, failed.get(at)),
+      );
+      const over = new Set(ended.map(([at]) => at));
+      left = left.filter((_, at) => !over.has(at));
+    }
+    await allLimited(left, RUNS_AT_ONCE, async (run) => {
+      const documents = documentsOf(run.steps.slice(stored));
+      const [first] = (await insertAll(messages, documents, true)).failed;
+      await this.#settle(run, stored + (first?.[0] ?? documents.length), first?.[1]);
+    });
+  }
+
   /** Of the messages in the plan, the first `stored` are durable; the next failed. */
-  async #settle(plan: Plan, steps: readonly Step[], stored: number, failure: true | Error | undefined): Promise<void> {
+  async #settle({ plan, steps }: Run, stored: number, failure: true | Error | undefined): Promise<void> {
     const { conversations, claims } = this.#parts;
     const last = steps[stored - 1]?.message;
     if (last !== undefined) conversations.note(plan.c, headOf(last));
@@ -231,6 +252,10 @@ function toAnnouncement(plan: Plan): Announcement {
   const last = messages.at(-1);
   const newestTo = (side: 0 | 1): number | undefined => messages.findLast((message) => message.f !== side)?.s;
   return { c: plan.c, at: last?.at ?? 0, top: last?.s ?? 0, incoming: [newestTo(0), newestTo(1)], head: plan.head };
+}
+
+function documentsOf(steps: readonly Step[]): MessageDocument[] {
+  return steps.flatMap(({ message }) => message ?? []);
 }
 
 function messageSteps(plan: Plan): Step[] {
