@@ -6,7 +6,7 @@
  * decides anything about chat.
  */
 import { type AuthSetup, setUpAuth } from './auth/setup.ts';
-import type { HubMethod } from './bridge/signalr/hub.ts';
+import type { HubMethod } from './bridge/signalr/hub/hub.ts';
 import { MemoryBroker } from './broker/memory.ts';
 import { composeCore } from './compose/core.ts';
 import { composeDoors, type Doors } from './compose/doors.ts';

@@ -19,9 +19,9 @@ import { EventEncoder } from './event-map.ts';
 import { ExpirySweep } from './expiry-sweep.ts';
 import { HubSession } from './hub-session.ts';
 import type { PageSends } from './page-sends.ts';
-import { HubException } from './signalr/errors.ts';
-import { type Hub, type HubConnection, type HubMethod, hub } from './signalr/hub.ts';
-import type { HubOptions } from './signalr/options.ts';
+import { HubException } from './signalr/hub/errors.ts';
+import { type Hub, type HubConnection, type HubMethod, hub } from './signalr/hub/hub.ts';
+import type { HubOptions } from './signalr/hub/options.ts';
 import { UserConnections } from './user-connections.ts';
 
 export interface ChatHubDependencies {

@@ -2,9 +2,9 @@
 import { admitToHub, authenticateHub } from '../auth/hub-access.ts';
 import { createChatHub } from '../bridge/chat-hub.ts';
 import { createRestDoor, type RestDoor } from '../bridge/rest.ts';
-import { HubException } from '../bridge/signalr/errors.ts';
-import type { HubMethod } from '../bridge/signalr/hub.ts';
-import { createSignalRServer, type SignalRServer } from '../bridge/signalr/server.ts';
+import { HubException } from '../bridge/signalr/hub/errors.ts';
+import type { HubMethod } from '../bridge/signalr/hub/hub.ts';
+import { createSignalRServer, type SignalRServer } from '../bridge/signalr/hub/server.ts';
 import type { Config } from '../config.ts';
 import type { Identity, TokenVerifier } from '../core/identity.ts';
 import type { Metrics } from '../core/metrics.ts';

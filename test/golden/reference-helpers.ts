@@ -2,9 +2,9 @@
  * The helper methods of the reference's hub. They have nothing to do with chat: any hub that is to be replayed against the
  * transcripts takes them in beside its own methods.
  */
-import { HubException } from '../../src/bridge/signalr/errors.ts';
-import { type HubMethod, method } from '../../src/bridge/signalr/hub.ts';
-import { param } from '../../src/bridge/signalr/parameters.ts';
+import { HubException } from '../../src/bridge/signalr/hub/errors.ts';
+import { type HubMethod, method } from '../../src/bridge/signalr/hub/hub.ts';
+import { param } from '../../src/bridge/signalr/protocol/parameters.ts';
 
 const sampleDto = {
   id: '00000000-0000-0000-0000-000000000001',

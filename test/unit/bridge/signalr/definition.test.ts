@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { hub, method } from '../../../../src/bridge/signalr/hub.ts';
-import { defaultHubOptions, hubOptions, sweepIntervalMs } from '../../../../src/bridge/signalr/options.ts';
-import { param } from '../../../../src/bridge/signalr/parameters.ts';
+import { hub, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { defaultHubOptions, hubOptions, sweepIntervalMs } from '../../../../src/bridge/signalr/hub/options.ts';
+import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 
 describe('the definition of a hub', () => {
   it('is refused when two methods differ in letter case only', () => {

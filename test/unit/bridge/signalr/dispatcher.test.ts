@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { Dispatcher, type DispatchTarget } from '../../../../src/bridge/signalr/dispatcher.ts';
-import { type HubMethod, hub, method } from '../../../../src/bridge/signalr/hub.ts';
-import { type InvocationMessage, messageType } from '../../../../src/bridge/signalr/messages.ts';
-import { param } from '../../../../src/bridge/signalr/parameters.ts';
+import { Dispatcher, type DispatchTarget } from '../../../../src/bridge/signalr/hub/dispatcher.ts';
+import { type HubMethod, hub, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { type InvocationMessage, messageType } from '../../../../src/bridge/signalr/protocol/messages.ts';
+import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 
 /** Calls that are finished by hand, in any order. */
 function stage(maximumWaiting = 100) {

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type HubMethod, method } from '../../../../src/bridge/signalr/hub.ts';
-import { jsonProtocol } from '../../../../src/bridge/signalr/json-protocol.ts';
-import type { InboundMessage, InvocationMessage } from '../../../../src/bridge/signalr/messages.ts';
-import { MethodTable } from '../../../../src/bridge/signalr/method-table.ts';
-import { param } from '../../../../src/bridge/signalr/parameters.ts';
-import { InvalidRecordError } from '../../../../src/bridge/signalr/protocol.ts';
+import { type HubMethod, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { jsonProtocol } from '../../../../src/bridge/signalr/protocol/json-protocol.ts';
+import type { InboundMessage, InvocationMessage } from '../../../../src/bridge/signalr/protocol/messages.ts';
+import { MethodTable } from '../../../../src/bridge/signalr/protocol/method-table.ts';
+import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
+import { InvalidRecordError } from '../../../../src/bridge/signalr/protocol/protocol.ts';
 
 const nothing = (): null => null;
 const methods: Record<string, HubMethod<unknown>> = {

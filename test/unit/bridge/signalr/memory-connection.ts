@@ -2,14 +2,14 @@
  * A connection without a network: its transport keeps what is written, and the test plays the client. The codec, dispatcher and queue
  * are the real ones, and time is moved by hand.
  */
-import { Connection } from '../../../../src/bridge/signalr/connection.ts';
-import type { ConnectionHost } from '../../../../src/bridge/signalr/connection-host.ts';
-import type { ConnectionError } from '../../../../src/bridge/signalr/errors.ts';
-import { type HubConnection, type HubDefinition, hub } from '../../../../src/bridge/signalr/hub.ts';
-import { jsonProtocol } from '../../../../src/bridge/signalr/json-protocol.ts';
-import { type Batch, OutboundFlusher } from '../../../../src/bridge/signalr/outbound.ts';
-import { ProbePacer } from '../../../../src/bridge/signalr/receipts.ts';
-import type { Transport } from '../../../../src/bridge/signalr/transport.ts';
+import { Connection } from '../../../../src/bridge/signalr/hub/connection.ts';
+import type { ConnectionHost } from '../../../../src/bridge/signalr/hub/connection-host.ts';
+import type { ConnectionError } from '../../../../src/bridge/signalr/hub/errors.ts';
+import { type HubConnection, type HubDefinition, hub } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { jsonProtocol } from '../../../../src/bridge/signalr/protocol/json-protocol.ts';
+import { type Batch, OutboundFlusher } from '../../../../src/bridge/signalr/hub/outbound-flusher.ts';
+import { ProbePacer } from '../../../../src/bridge/signalr/hub/receipts.ts';
+import type { Transport } from '../../../../src/bridge/signalr/endpoint/transport.ts';
 import { FakeClock } from '../../../fixtures/fake-clock.ts';
 
 export interface TestUser {

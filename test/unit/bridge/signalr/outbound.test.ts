@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { sharedInvocation } from '../../../../src/bridge/signalr/shared-invocation.ts';
-import { textFrame } from '../../../../src/bridge/signalr/websocket-frames.ts';
+import { sharedInvocation } from '../../../../src/bridge/signalr/hub/shared-invocation.ts';
+import { textFrame } from '../../../../src/bridge/signalr/endpoint/websocket-frames.ts';
 import { MemoryHost } from './memory-connection.ts';
 
 describe('what is sent to a connection', () => {

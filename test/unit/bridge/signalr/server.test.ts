@@ -1,9 +1,9 @@
 import { request } from 'node:http';
 import { describe, expect, it, vi } from 'vitest';
-import type { Authentication } from '../../../../src/bridge/signalr/access.ts';
-import type { ConnectionError } from '../../../../src/bridge/signalr/errors.ts';
-import { type HubConnection, type HubMethod, method } from '../../../../src/bridge/signalr/hub.ts';
-import { param } from '../../../../src/bridge/signalr/parameters.ts';
+import type { Authentication } from '../../../../src/bridge/signalr/endpoint/access.ts';
+import type { ConnectionError } from '../../../../src/bridge/signalr/hub/errors.ts';
+import { type HubConnection, type HubMethod, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 import { FakeClock } from '../../../fixtures/fake-clock.ts';
 import { opcode } from '../../../golden/raw-client.ts';
 import { Client, connected, host } from './hosted-server.ts';

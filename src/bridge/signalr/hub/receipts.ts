@@ -6,7 +6,7 @@
  * Pace: the first probe comes shortly after the record, then at most one in each interval while more are written, and always
  * a last one; never two at a time. Nothing is allocated for a connection that asks for no receipt.
  */
-import type { Clock } from '../../time/clock.ts';
+import type { Clock } from '../../../time/clock.ts';
 import { DelayQueue } from './delay-queue.ts';
 
 /** What the tracker needs of its connection. */

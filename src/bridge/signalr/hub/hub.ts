@@ -13,10 +13,10 @@
  * ```
  */
 import type { ConnectionError } from './errors.ts';
-import type { CloseContent } from './messages.ts';
-import { MethodTable } from './method-table.ts';
+import type { CloseContent } from '../protocol/messages.ts';
+import { MethodTable } from '../protocol/method-table.ts';
 import { type HubOptions, hubOptions } from './options.ts';
-import type { ArgumentsOf, Parameter } from './parameters.ts';
+import type { ArgumentsOf, Parameter } from '../protocol/parameters.ts';
 import type { SharedInvocation } from './shared-invocation.ts';
 
 export interface SendOptions {

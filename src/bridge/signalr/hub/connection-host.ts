@@ -2,8 +2,8 @@
  * What a connection gets from the server that hosts it. A server, or a test, implements it.
  */
 import type { Hub } from './hub.ts';
-import type { OutboundFlusher } from './outbound.ts';
-import type { HubProtocol } from './protocol.ts';
+import type { OutboundFlusher } from './outbound-flusher.ts';
+import type { HubProtocol } from '../protocol/protocol.ts';
 import type { ProbePacer } from './receipts.ts';
 
 /** What all connections of a server share. */

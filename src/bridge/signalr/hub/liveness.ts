@@ -5,7 +5,7 @@
  * Times are whole milliseconds of the monotonic clock; small integers need no memory of their own.
  */
 import type { HubOptions } from './options.ts';
-import type { Transport } from './transport.ts';
+import type { Transport } from '../endpoint/transport.ts';
 
 export class Liveness {
   #pingedAtMs: number;

@@ -6,9 +6,9 @@
  * slow client, so the queue tries to write before it refuses. Once the transport has to buffer, records wait here, as strings
  * that many queues may share, and `clear` frees them at once.
  */
-import { Batch, type Flushable, type OutboundFlusher } from './outbound.ts';
-import type { EncodedRecord } from './protocol.ts';
-import type { Transport } from './transport.ts';
+import { Batch, type Flushable, type OutboundFlusher } from './outbound-flusher.ts';
+import type { EncodedRecord } from '../protocol/protocol.ts';
+import type { Transport } from '../endpoint/transport.ts';
 
 /** Most characters handed to a transport in one write, so that the progress of a slow peer can be seen. */
 const WRITE_CHARACTERS = 65_536;

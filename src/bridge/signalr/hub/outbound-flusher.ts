@@ -4,7 +4,7 @@
  *
  * Connections that have the very same shared records waiting use one `Batch`, which a transport frames once.
  */
-import type { EncodedRecord } from './protocol.ts';
+import type { EncodedRecord } from '../protocol/protocol.ts';
 
 /** Records that leave together. */
 export class Batch {

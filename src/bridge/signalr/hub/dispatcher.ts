@@ -7,8 +7,8 @@
  */
 import { invocationFailed, METHOD_MISSING, methodThrew, notStreaming, streamCountDiffers } from './errors.ts';
 import type { HubConnection, InvocationContext } from './hub.ts';
-import { isPromise } from './is-promise.ts';
-import { type InboundMessage, type InvocationMessage, messageType } from './messages.ts';
+import { isPromise } from '../is-promise.ts';
+import { type InboundMessage, type InvocationMessage, messageType } from '../protocol/messages.ts';
 
 /** What the dispatcher needs of its connection. */
 export interface DispatchTarget<User> extends HubConnection<User> {

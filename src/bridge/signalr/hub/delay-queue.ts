@@ -2,7 +2,7 @@
  * Things that are due a fixed time after they were added. Because the delay is the same for all, first in is first due: one
  * array and one timer serve thousands of connections.
  */
-import type { Clock, Timer } from '../../time/clock.ts';
+import type { Clock, Timer } from '../../../time/clock.ts';
 
 export class DelayQueue<Item> {
   readonly #clock: Clock;

@@ -4,7 +4,7 @@
  *
  * Bounded: at most one incomplete record is kept; while paused, what was left of the last chunk.
  */
-import type { Transport } from './transport.ts';
+import type { Transport } from '../endpoint/transport.ts';
 
 /** What the reader needs of its connection. */
 export interface RecordSink {

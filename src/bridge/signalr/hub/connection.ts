@@ -19,17 +19,17 @@ import {
   handshakeError,
   handshakeRecordEnd,
   readHandshake,
-} from './handshake.ts';
+} from '../protocol/handshake.ts';
 import type { SendOptions } from './hub.ts';
-import { isPromise } from './is-promise.ts';
+import { isPromise } from '../is-promise.ts';
 import { Liveness } from './liveness.ts';
-import type { CloseContent } from './messages.ts';
+import type { CloseContent } from '../protocol/messages.ts';
 import { OutboundQueue } from './outbound-queue.ts';
-import { type EncodedRecord, type HubProtocol, InvalidRecordError } from './protocol.ts';
+import { type EncodedRecord, type HubProtocol, InvalidRecordError } from '../protocol/protocol.ts';
 import { type ProbeTarget, ReceiptTracker } from './receipts.ts';
 import { RecordReader, type RecordSink } from './record-reader.ts';
 import type { SharedInvocation } from './shared-invocation.ts';
-import type { Transport, TransportEnd, TransportObserver } from './transport.ts';
+import type { Transport, TransportEnd, TransportObserver } from '../endpoint/transport.ts';
 
 type State = 'handshake' | 'open' | 'closing' | 'closed';
 

@@ -2,7 +2,7 @@
  * The two sides of a transport: what a connection needs of it, and what it tells the connection. A transport moves bytes;
  * it knows nothing of records, protocols or hubs.
  */
-import type { Batch } from './outbound.ts';
+import type { Batch } from '../hub/outbound-flusher.ts';
 
 export interface Transport {
   /** As negotiate names it. */

@@ -9,7 +9,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
-import type { Batch } from './outbound.ts';
+import type { Batch } from '../hub/outbound-flusher.ts';
 import type { Transport, TransportEnd, TransportObserver } from './transport.ts';
 import { pingFrame, textFrame } from './websocket-frames.ts';
 

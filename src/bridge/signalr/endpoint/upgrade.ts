@@ -6,7 +6,7 @@
  */
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Clock } from '../../time/clock.ts';
+import type { Clock } from '../../../time/clock.ts';
 import {
   type AccessHooks,
   type Admission,
@@ -20,7 +20,7 @@ import {
   UNKNOWN_CONNECTION,
   unauthenticated,
 } from './access.ts';
-import type { ConnectionIdentity } from './connection-host.ts';
+import type { ConnectionIdentity } from '../hub/connection-host.ts';
 import { type Negotiation, type Negotiations, newConnectionId } from './negotiate.ts';
 import type { Target } from './request.ts';
 import type { WebSocketAcceptor, WebSocketTransport } from './websocket-transport.ts';

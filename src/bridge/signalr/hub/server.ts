@@ -6,20 +6,20 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Clock, Timer } from '../../time/clock.ts';
-import { type AccessHooks, authenticate, METHOD_NOT_ALLOWED, SHUTTING_DOWN, unauthenticated } from './access.ts';
+import type { Clock, Timer } from '../../../time/clock.ts';
+import { type AccessHooks, authenticate, METHOD_NOT_ALLOWED, SHUTTING_DOWN, unauthenticated } from '../endpoint/access.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionHost, ConnectionIdentity } from './connection-host.ts';
-import { negotiate, onHubPath, writeAnswer } from './http-endpoint.ts';
+import { negotiate, onHubPath, writeAnswer } from '../endpoint/http-endpoint.ts';
 import type { Hub } from './hub.ts';
-import { jsonProtocol } from './json-protocol.ts';
-import { Negotiations } from './negotiate.ts';
+import { jsonProtocol } from '../protocol/json-protocol.ts';
+import { Negotiations } from '../endpoint/negotiate.ts';
 import { sweepIntervalMs } from './options.ts';
-import { OutboundFlusher } from './outbound.ts';
+import { OutboundFlusher } from './outbound-flusher.ts';
 import { ProbePacer } from './receipts.ts';
-import { normalPath, targetOf } from './request.ts';
-import { upgrade } from './upgrade.ts';
-import { WebSocketAcceptor, type WebSocketTransport } from './websocket-transport.ts';
+import { normalPath, targetOf } from '../endpoint/request.ts';
+import { upgrade } from '../endpoint/upgrade.ts';
+import { WebSocketAcceptor, type WebSocketTransport } from '../endpoint/websocket-transport.ts';
 
 export interface SignalRServerOptions<User> extends AccessHooks<User> {
   readonly hub: Hub<User>;

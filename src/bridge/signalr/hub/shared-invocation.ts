@@ -1,7 +1,7 @@
 /**
  * One event for many receivers: encoded once for each protocol in use, however many connections it is sent to.
  */
-import type { EncodedRecord, HubProtocol } from './protocol.ts';
+import type { EncodedRecord, HubProtocol } from '../protocol/protocol.ts';
 
 export class SharedInvocation {
   readonly target: string;
