@@ -3,7 +3,7 @@
  * side and the upgrade side write each in its own way.
  */
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
-import { isPromise } from '../is-promise.ts';
+import { isPromise } from './is-promise.ts';
 import { type Target, tokenOf } from './request.ts';
 
 /** What `authenticate` may look at. */

@@ -11,7 +11,9 @@ import {
   textRefusal,
   UNKNOWN_CONNECTION,
 } from './access.ts';
-import { type Negotiations, negotiateAnswer, negotiateVersion } from './negotiate.ts';
+import type { ConnectionTable } from './connection-table.ts';
+import { negotiateAnswer, negotiateVersion } from './negotiate.ts';
+import type { EndpointOptions } from './options.ts';
 import type { Target } from './request.ts';
 
 const TRANSPORT_NOT_OFFERED = textRefusal(404, '');
@@ -21,27 +23,30 @@ const IN_USE_DELETE = textRefusal(400, 'Cannot terminate this connection using t
 const TOO_MANY_NEGOTIATIONS = textRefusal(503, 'Too many connections are waiting to be opened');
 
 /** Answer to POST {path}/negotiate by somebody authenticated. */
-export function negotiate(
+export function negotiate<User>(
   target: Target,
   userId: string | undefined,
-  negotiations: Negotiations,
+  table: ConnectionTable<User>,
+  { allowStatefulReconnect, transports }: EndpointOptions,
   nowMs: number,
 ): Refusal {
   const version = negotiateVersion(target.query('negotiateversion'));
   const headers = { 'Content-Type': 'application/json' };
   if (typeof version === 'object') return { status: 200, headers, body: JSON.stringify(version) };
-  if (negotiations.isFull) return TOO_MANY_NEGOTIATIONS;
-  return { status: 200, headers, body: negotiateAnswer(version, negotiations.add(version, userId, nowMs)) };
+  if (table.isFull) return TOO_MANY_NEGOTIATIONS;
+  const isStateful = allowStatefulReconnect && target.query('usestatefulreconnect')?.toLowerCase() === 'true';
+  const entry = table.add(version, userId, isStateful, nowMs);
+  return { status: 200, headers, body: negotiateAnswer(version, entry, transports) };
 }
 
 /** Answer to a request on the hub's own path by somebody authenticated. */
-export function onHubPath(method: string, target: Target, negotiations: Negotiations): Refusal {
+export function onHubPath<User>(method: string, target: Target, table: ConnectionTable<User>): Refusal {
   if (method !== 'GET' && method !== 'POST' && method !== 'DELETE') return METHOD_NOT_ALLOWED;
   const token = target.query('id') ?? '';
   if (token === '') return method === 'GET' ? NO_CONNECTION_ID_GET : NO_CONNECTION_ID;
-  const entry = negotiations.find(token);
+  const entry = table.find(token);
   if (entry === undefined) return UNKNOWN_CONNECTION;
-  if (!entry.isUsed) return TRANSPORT_NOT_OFFERED;
+  if (entry.active === undefined) return TRANSPORT_NOT_OFFERED;
   return method === 'GET' ? IN_USE_GET : method === 'POST' ? IN_USE_POST : IN_USE_DELETE;
 }
 

@@ -1,83 +1,18 @@
 /**
- * Negotiation (TransportProtocols.md, "POST [endpoint-base]/negotiate"): hands out connection ids and says which transports
- * there are. A negotiated id waits for its connection for a short time, in a registry bounded in number.
+ * Negotiation (TransportProtocols.md, "POST [endpoint-base]/negotiate"): which version is spoken, and which transports there are.
  *
  * From version 1 on there are two ids: `connectionId` is public, `connectionToken` opens the connection.
  */
 import { randomBytes } from 'node:crypto';
+import type { TransportName } from './transport.ts';
 
 /** The transports in the order in which they are offered. */
-const TRANSPORTS = [{ transport: 'WebSockets', transferFormats: ['Text', 'Binary'] }];
+const FORMATS: readonly (readonly [TransportName, readonly string[]])[] = [['WebSockets', ['Text', 'Binary']]];
 const WHOLE = /^[+-]?[0-9]{1,10}$/;
-
-/** A negotiated connection. */
-export interface Negotiation {
-  readonly connectionId: string;
-  readonly connectionToken: string;
-  readonly userId: string | undefined;
-  readonly sinceMs: number;
-  /** Whether a transport has taken it. */
-  isUsed: boolean;
-}
 
 /** An id that cannot be guessed: 16 random bytes as 22 characters of base64url, as the reference's. */
 export function newConnectionId(): string {
   return randomBytes(16).toString('base64url');
-}
-
-/** The negotiated connections of a server, by token. */
-export class Negotiations {
-  readonly #byToken = new Map<string, Negotiation>();
-  readonly #maximumUnused: number;
-  #unused = 0;
-
-  constructor(maximumUnused: number) {
-    this.#maximumUnused = maximumUnused;
-  }
-
-  get size(): number {
-    return this.#byToken.size;
-  }
-
-  get isFull(): boolean {
-    return this.#unused >= this.#maximumUnused;
-  }
-
-  /** A new entry. Version 0 has one id for both purposes. */
-  add(version: 0 | 1, userId: string | undefined, nowMs: number): Negotiation {
-    const connectionId = newConnectionId();
-    const connectionToken = version === 0 ? connectionId : newConnectionId();
-    const entry: Negotiation = { connectionId, connectionToken, userId, sinceMs: nowMs, isUsed: false };
-    this.#byToken.set(connectionToken, entry);
-    this.#unused += 1;
-    return entry;
-  }
-
-  find(token: string): Negotiation | undefined {
-    return this.#byToken.get(token);
-  }
-
-  /** A transport takes the connection. */
-  use(entry: Negotiation): void {
-    entry.isUsed = true;
-    this.#unused -= 1;
-  }
-
-  /** Forgets the connection; its id is unknown from now on. */
-  remove(token: string): void {
-    const entry = this.#byToken.get(token);
-    if (entry === undefined) return;
-    this.#byToken.delete(token);
-    if (!entry.isUsed) this.#unused -= 1;
-  }
-
-  /** Forgets what nobody came for. */
-  sweep(nowMs: number, timeoutMs: number): void {
-    if (this.#unused === 0) return;
-    for (const entry of this.#byToken.values()) {
-      if (!entry.isUsed && nowMs - entry.sinceMs >= timeoutMs) this.remove(entry.connectionToken);
-    }
-  }
 }
 
 /** The version a client asks for, or the error it gets (with status 200, as all negotiation errors). */
@@ -93,8 +28,23 @@ export function negotiateVersion(asked: string | undefined): 0 | 1 | { readonly 
   return version === 0 ? 0 : 1;
 }
 
-/** The body of the answer. */
-export function negotiateAnswer(version: 0 | 1, { connectionId, connectionToken }: Negotiation): string {
+/** The ids of a connection, and whether it is stateful. */
+export interface Negotiated {
+  readonly connectionId: string;
+  readonly connectionToken: string;
+  readonly isStateful: boolean;
+}
+
+/** The body of the answer; `useStatefulReconnect` stands first, as in the reference. */
+export function negotiateAnswer(
+  version: 0 | 1,
+  { connectionId, connectionToken, isStateful }: Negotiated,
+  transports: readonly TransportName[],
+): string {
+  const stateful = isStateful ? { useStatefulReconnect: true } : {};
   const ids = version === 0 ? { connectionId } : { connectionId, connectionToken };
-  return JSON.stringify({ negotiateVersion: version, ...ids, availableTransports: TRANSPORTS });
+  const availableTransports = FORMATS.filter(([transport]) => transports.includes(transport)).map(
+    ([transport, transferFormats]) => ({ transport, transferFormats }),
+  );
+  return JSON.stringify({ ...stateful, negotiateVersion: version, ...ids, availableTransports });
 }

@@ -13,7 +13,7 @@ export interface Target {
 }
 
 /** Reads the request's URL; a URL that is none has the path ''. */
-export function targetOf(request: IncomingMessage): Target {
+export function targetOf(request: Pick<IncomingMessage, 'url'>): Target {
   const url = request.url ?? '';
   const mark = url.indexOf('?');
   const path = normalPath(mark === -1 ? url : url.slice(0, mark));

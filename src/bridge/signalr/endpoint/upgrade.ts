@@ -6,9 +6,7 @@
  */
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { Clock } from '../../../time/clock.ts';
 import {
-  type AccessHooks,
   type Admission,
   type Authentication,
   authenticate,
@@ -20,114 +18,138 @@ import {
   UNKNOWN_CONNECTION,
   unauthenticated,
 } from './access.ts';
-import type { ConnectionIdentity } from '../hub/connection-host.ts';
-import { type Negotiation, type Negotiations, newConnectionId } from './negotiate.ts';
+import { ConnectionRequest } from './connection-request.ts';
+import type { ConnectionTable, Entry } from './connection-table.ts';
+import type { EndpointSettings } from './endpoint.ts';
+import { newConnectionId } from './negotiate.ts';
 import type { Target } from './request.ts';
-import type { WebSocketAcceptor, WebSocketTransport } from './websocket-transport.ts';
+import { WebSocketAcceptor } from './websocket-transport.ts';
 
 const ORIGIN_REFUSED = textRefusal(403, 'Origin not allowed');
 const ID_IN_USE = textRefusal(409, '');
 /** The reference lets another user in under a negotiated id; an id is no proof of who one is. */
 const ID_OF_ANOTHER = textRefusal(403, '');
+const TRANSPORT_NOT_OFFERED = textRefusal(404, '');
 const WEBSOCKET_KEY = /^[+/0-9a-z]{22}==$/i;
 
-export interface UpgradeOptions<User> {
-  readonly hooks: AccessHooks<User>;
-  readonly acceptor: WebSocketAcceptor;
-  readonly negotiations: Negotiations;
-  readonly clock: Clock;
-  /** For the time until the request is authenticated. */
-  readonly deadlineMs: number;
-  readonly isShuttingDown: () => boolean;
-  readonly onError: (error: unknown, method: string) => void;
-  readonly onAccepted: (identity: ConnectionIdentity<User>, transport: WebSocketTransport) => void;
-}
+type Settings<User> = Omit<EndpointSettings<User>, 'path'>;
 
-/** Handles an upgrade request for the hub's path to its end. */
-export function upgrade<User>(
-  options: UpgradeOptions<User>,
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
-  target: Target,
-): void {
-  const { hooks } = options;
-  socket.on('error', ignore);
-  const origin = request.headers.origin;
-  if (origin !== undefined && hooks.isOriginAllowed?.(origin) === false) {
-    refuse(socket, ORIGIN_REFUSED);
-    return;
-  }
-  const deadline = options.clock.schedule(options.deadlineMs, () => socket.destroy());
-  const onError = (error: unknown): void => options.onError(error, 'authenticate');
-  authenticate(hooks, request, target, onError, (result) => {
-    deadline.cancel();
-    if (socket.destroyed) return;
-    if (!result.ok) refuse(socket, unauthenticated(result));
-    else admit(options, request, socket, head, target, result);
-  });
-}
+/** The upgrades of one endpoint. */
+export class Upgrades<User> {
+  readonly #settings: Settings<User>;
+  readonly #table: ConnectionTable<User>;
+  readonly #isShuttingDown: () => boolean;
+  readonly #acceptor: WebSocketAcceptor;
 
-function admit<User>(
-  options: UpgradeOptions<User>,
-  request: IncomingMessage,
-  socket: Duplex,
-  head: Buffer,
-  target: Target,
-  { user, userId }: Authentication<User> & { readonly ok: true },
-): void {
-  const { hooks, negotiations } = options;
-  if (options.isShuttingDown()) {
-    refuse(socket, SHUTTING_DOWN);
-    return;
+  constructor(settings: Settings<User>, table: ConnectionTable<User>, isShuttingDown: () => boolean) {
+    const { closeTimeoutMs, maximumFrameBytes } = settings.options;
+    this.#settings = settings;
+    this.#table = table;
+    this.#isShuttingDown = isShuttingDown;
+    this.#acceptor = new WebSocketAcceptor(maximumFrameBytes, closeTimeoutMs);
   }
-  // A request with a bad WebSocket version or key counts as a plain GET (transcript 58).
-  if (!isWebSocketRequest(request)) {
-    refuse(socket, NO_CONNECTION_ID_GET);
-    return;
-  }
-  const negotiation = findNegotiation(target, userId, negotiations);
-  if (negotiation !== undefined && 'status' in negotiation) {
-    refuse(socket, negotiation);
-    return;
-  }
-  const remoteAddress = remoteAddressOf(hooks, request);
-  let admission: Admission;
-  try {
-    admission = hooks.admit?.({ user, userId, remoteAddress }) ?? { ok: true };
-  } catch (error) {
-    options.onError(error, 'admit');
-    refuse(socket, textRefusal(500, ''));
-    return;
-  }
-  if (!admission.ok) {
-    refuse(socket, textRefusal(admission.status, admission.text));
-    return;
-  }
-  // Whatever happens to the socket from here on, what was taken for it is given back.
-  if (admission.release !== undefined) socket.once('close', admission.release);
-  if (negotiation !== undefined) {
-    negotiations.use(negotiation);
-    socket.once('close', () => negotiations.remove(negotiation.connectionToken));
-  }
-  socket.removeListener('error', ignore);
-  const id = negotiation?.connectionId ?? newConnectionId();
-  options.acceptor.accept(request, socket, head, (transport) => {
-    options.onAccepted({ id, user, userId, remoteAddress }, transport);
-  });
-}
 
-function findNegotiation(
-  target: Target,
-  userId: string | undefined,
-  negotiations: Negotiations,
-): Negotiation | Refusal | undefined {
-  const token = target.query('id') ?? '';
-  if (token === '') return undefined;
-  const entry = negotiations.find(token);
-  if (entry === undefined) return UNKNOWN_CONNECTION;
-  if (entry.isUsed) return ID_IN_USE;
-  return entry.userId === userId ? entry : ID_OF_ANOTHER;
+  /** Handles an upgrade request for the endpoint's path to its end. */
+  handle(request: IncomingMessage, socket: Duplex, head: Buffer, target: Target): void {
+    const { clock, hooks, onError, options } = this.#settings;
+    socket.on('error', ignore);
+    const origin = request.headers.origin;
+    if (origin !== undefined && hooks.isOriginAllowed?.(origin) === false) {
+      refuse(socket, ORIGIN_REFUSED);
+      return;
+    }
+    const deadline = clock.schedule(options.handshakeTimeoutMs, () => socket.destroy());
+    const failed = (error: unknown): void => onError(error, 'authenticate');
+    authenticate(hooks, request, target, failed, (result) => {
+      deadline.cancel();
+      if (socket.destroyed) return;
+      if (!result.ok) refuse(socket, unauthenticated(result));
+      else this.#admit(request, socket, head, target, result);
+    });
+  }
+
+  #admit(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    target: Target,
+    { user, userId }: Authentication<User> & { readonly ok: true },
+  ): void {
+    const { hooks, onBusy, onError, owner } = this.#settings;
+    const entry = this.#entryFor(request, target, userId);
+    if (entry !== undefined && 'status' in entry) {
+      refuse(socket, entry);
+      return;
+    }
+    if (entry?.active !== undefined) {
+      this.#reattach(request, socket, head, entry);
+      return;
+    }
+    const remoteAddress = remoteAddressOf(hooks, request);
+    let admission: Admission;
+    try {
+      admission = hooks.admit?.({ user, userId, remoteAddress }) ?? { ok: true };
+    } catch (error) {
+      onError(error, 'admit');
+      refuse(socket, textRefusal(500, ''));
+      return;
+    }
+    if (!admission.ok) {
+      refuse(socket, textRefusal(admission.status, admission.text));
+      return;
+    }
+    const id = entry?.connectionId ?? newConnectionId();
+    const isStateful = entry?.isStateful ?? false;
+    const { release } = admission;
+    // Until the connection is open the socket stands for it; whatever happens to it, what was taken is given back.
+    let isOpen = false;
+    const giveBack = (): void => {
+      if (isOpen) return;
+      this.#table.forget(id);
+      release?.();
+    };
+    socket.once('close', giveBack);
+    socket.removeListener('error', ignore);
+    this.#acceptor.accept(request, socket, head, this.#keptRequest(request), (transport) => {
+      isOpen = true;
+      socket.removeListener('close', giveBack);
+      const connection = owner.open({ id, user, userId, remoteAddress, isStateful }, transport);
+      if (release !== undefined) this.#table.onForgotten(id, release);
+      if (entry !== undefined) this.#table.use(entry, { transport, connection });
+      transport.start(connection);
+      onBusy();
+    });
+  }
+
+  /** The client of a stateful connection comes back. */
+  #reattach(request: IncomingMessage, socket: Duplex, head: Buffer, { active }: Entry<User>): void {
+    socket.removeListener('error', ignore);
+    this.#acceptor.accept(request, socket, head, this.#keptRequest(request), (transport) => {
+      if (active?.connection.reattach?.(transport) === true) {
+        active.transport = transport;
+        transport.start(active.connection);
+      } else transport.destroy();
+    });
+  }
+
+  #keptRequest(request: IncomingMessage): ConnectionRequest | undefined {
+    return this.#settings.options.keepRequest ? new ConnectionRequest(request) : undefined;
+  }
+
+  /** The negotiated connection that the request is for, undefined if it skips negotiation, or why it must be refused. */
+  #entryFor(request: IncomingMessage, target: Target, userId: string | undefined): Entry<User> | Refusal | undefined {
+    if (this.#isShuttingDown()) return SHUTTING_DOWN;
+    // A request with a bad WebSocket version or key counts as a plain GET (transcript 58).
+    if (!isWebSocketRequest(request)) return NO_CONNECTION_ID_GET;
+    if (!this.#settings.options.transports.includes('WebSockets')) return TRANSPORT_NOT_OFFERED;
+    const token = target.query('id') ?? '';
+    if (token === '') return undefined;
+    const entry = this.#table.find(token);
+    if (entry === undefined) return UNKNOWN_CONNECTION;
+    if (entry.userId !== userId) return ID_OF_ANOTHER;
+    if (entry.active !== undefined && !entry.isStateful) return ID_IN_USE;
+    return entry;
+  }
 }
 
 function isWebSocketRequest({ method, headers }: IncomingMessage): boolean {

@@ -9,9 +9,10 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
-import type { Batch } from '../hub/outbound-flusher.ts';
+import type { Batch } from './batch.ts';
+import type { ConnectionRequest } from './connection-request.ts';
 import type { Transport, TransportEnd, TransportObserver } from './transport.ts';
-import { pingFrame, textFrame } from './websocket-frames.ts';
+import { dataFrame, pingFrame } from './websocket-frames.ts';
 
 const NORMAL = 1000;
 /** Status codes by which this side reports a broken frame: 1002 protocol error, 1007 invalid payload, 1009 too big. */
@@ -56,28 +57,45 @@ export class WebSocketAcceptor {
     request: IncomingMessage,
     socket: Duplex,
     head: Buffer,
+    kept: ConnectionRequest | undefined,
     onOpen: (transport: WebSocketTransport) => void,
   ): void {
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
-      onOpen(new WebSocketTransport(webSocket as HubWebSocket, socket as Socket));
+      onOpen(new WebSocketTransport(webSocket as HubWebSocket, socket as Socket, kept));
     });
   }
 }
 
 export class WebSocketTransport implements Transport {
-  readonly name = 'WebSockets';
+  readonly request: ConnectionRequest | undefined;
   readonly #webSocket: HubWebSocket;
   readonly #socket: Socket;
   #observer: TransportObserver | undefined;
   #isDrainAwaited = false;
   #isClosing = false;
 
-  constructor(webSocket: HubWebSocket, socket: Socket) {
+  constructor(webSocket: HubWebSocket, socket: Socket, request: ConnectionRequest | undefined) {
     this.#webSocket = webSocket;
     this.#socket = socket;
+    this.request = request;
   }
 
-  /** Must be called in the turn in which the transport was made. */
+  get name(): 'WebSockets' {
+    return 'WebSockets';
+  }
+
+  get isBinary(): boolean {
+    return true;
+  }
+
+  get canProve(): boolean {
+    return true;
+  }
+
+  get wantsPings(): boolean {
+    return true;
+  }
+
   start(observer: TransportObserver): void {
     this.#observer = observer;
     this.#webSocket.transport = this;
@@ -101,7 +119,7 @@ export class WebSocketTransport implements Transport {
 
   write(batch: Batch): void {
     if (this.#isClosing || !this.#socket.writable) return;
-    if (this.#socket.write(batch.framed(textFrame)) || this.#isDrainAwaited) return;
+    if (this.#socket.write(batch.framed(dataFrame)) || this.#isDrainAwaited) return;
     this.#isDrainAwaited = true;
     this.#socket.once('drain', () => {
       this.#isDrainAwaited = false;
@@ -130,6 +148,11 @@ export class WebSocketTransport implements Transport {
   destroy(): void {
     this.#isClosing = true;
     this.#webSocket.terminate();
+  }
+
+  abandon(): void {
+    this.#observer = undefined;
+    this.close();
   }
 
   // Called by the WebSocket.

@@ -1,9 +1,10 @@
 /**
  * What a connection gets from the server that hosts it. A server, or a test, implements it.
  */
+
+import type { HubProtocol } from '../protocol/protocol.ts';
 import type { Hub } from './hub.ts';
 import type { OutboundFlusher } from './outbound-flusher.ts';
-import type { HubProtocol } from '../protocol/protocol.ts';
 import type { ProbePacer } from './receipts.ts';
 
 /** What all connections of a server share. */
@@ -17,12 +18,4 @@ export interface ConnectionHost<User> {
   report(error: unknown, method: string, connectionId: string): void;
   /** The transport is gone. Comes once. */
   onGone(connectionId: string): void;
-}
-
-/** Who is connected. */
-export interface ConnectionIdentity<User> {
-  readonly id: string;
-  readonly user: User;
-  readonly userId: string | undefined;
-  readonly remoteAddress: string;
 }

@@ -10,9 +10,10 @@
  *
  * Owns no timer: the server's sweep calls `sweep`. Must not import a transport or name a protocol other than the handshake's.
  */
-import type { ConnectionHost, ConnectionIdentity } from './connection-host.ts';
-import { Dispatcher, type DispatchTarget } from './dispatcher.ts';
-import { ConnectionError, type ConnectionFailure, closedWithError } from './errors.ts';
+
+import type { ConnectionRequest } from '../endpoint/connection-request.ts';
+import { isPromise } from '../endpoint/is-promise.ts';
+import type { ConnectionInfo, OpenConnection, Transport, TransportEnd, TransportName } from '../endpoint/transport.ts';
 import {
   HANDSHAKE_ACCEPTED,
   HANDSHAKE_CANCELED,
@@ -20,22 +21,22 @@ import {
   handshakeRecordEnd,
   readHandshake,
 } from '../protocol/handshake.ts';
-import type { SendOptions } from './hub.ts';
-import { isPromise } from '../is-promise.ts';
-import { Liveness } from './liveness.ts';
 import type { CloseContent } from '../protocol/messages.ts';
-import { OutboundQueue } from './outbound-queue.ts';
 import { type EncodedRecord, type HubProtocol, InvalidRecordError } from '../protocol/protocol.ts';
+import type { ConnectionHost } from './connection-host.ts';
+import { Dispatcher, type DispatchTarget } from './dispatcher.ts';
+import { ConnectionError, type ConnectionFailure, closedWithError } from './errors.ts';
+import type { SendOptions } from './hub.ts';
+import { Liveness } from './liveness.ts';
+import { OutboundQueue } from './outbound-queue.ts';
 import { type ProbeTarget, ReceiptTracker } from './receipts.ts';
 import { RecordReader, type RecordSink } from './record-reader.ts';
 import type { SharedInvocation } from './shared-invocation.ts';
-import type { Transport, TransportEnd, TransportObserver } from '../endpoint/transport.ts';
 
 type State = 'handshake' | 'open' | 'closing' | 'closed';
 
-export class Connection<User> implements DispatchTarget<User>, TransportObserver, RecordSink, ProbeTarget {
+export class Connection<User> implements DispatchTarget<User>, OpenConnection<User>, RecordSink, ProbeTarget {
   readonly id: string;
-  readonly user: User;
   readonly userId: string | undefined;
   readonly remoteAddress: string;
   readonly #host: ConnectionHost<User>;
@@ -48,6 +49,7 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
   #protocol: HubProtocol | undefined;
   #receipts: ReceiptTracker | undefined;
   #state: State = 'handshake';
+  #user: User;
   /** When the handshake or the closing began. */
   #phaseSinceMs: number;
   #isConnecting = false;
@@ -57,18 +59,30 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
   /** Present while somebody waits for the queue to empty. */
   #draining: PromiseWithResolvers<void> | undefined;
 
-  constructor(host: ConnectionHost<User>, identity: ConnectionIdentity<User>, transport: Transport) {
+  constructor(host: ConnectionHost<User>, info: ConnectionInfo<User>, transport: Transport) {
     const { options } = host.hub;
-    this.id = identity.id;
-    this.user = identity.user;
-    this.userId = identity.userId;
-    this.remoteAddress = identity.remoteAddress;
+    this.id = info.id;
+    this.#user = info.user;
+    this.userId = info.userId;
+    this.remoteAddress = info.remoteAddress;
     this.#host = host;
     this.#transport = transport;
     this.#outbound = new OutboundQueue(transport, host.flusher, options.maximumOutboundBytes, this);
     this.#reader = new RecordReader(this, transport, options.maximumReceiveMessageBytes);
     this.#phaseSinceMs = host.nowMs();
     this.#liveness = new Liveness(this.#phaseSinceMs);
+  }
+
+  get user(): User {
+    return this.#user;
+  }
+
+  get transportName(): TransportName {
+    return this.#transport.name;
+  }
+
+  get request(): ConnectionRequest | undefined {
+    return this.#transport.request;
   }
 
   get isOpen(): boolean {
@@ -118,7 +132,7 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
   }
 
   whenReceived(mark: number, callback: () => void): void {
-    if (this.#state === 'open') this.#tracker().want(mark, callback);
+    if (this.#state === 'open' && this.#transport.canProve) this.#tracker().want(mark, callback);
   }
 
   probe(mark: number): void {
@@ -131,7 +145,7 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
   }
 
   #withReceipt(mark: number, options: SendOptions | undefined): number {
-    if (mark !== 0 && options?.receipt === true) this.#tracker().want(mark);
+    if (mark !== 0 && options?.receipt === true && this.#transport.canProve) this.#tracker().want(mark);
     return mark;
   }
 
@@ -155,6 +169,10 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
     this.#draining?.resolve();
     this.#draining = undefined;
     this.#reader.resume();
+  }
+
+  onAuthenticated(user: User): void {
+    this.#user = user;
   }
 
   onWritable(): void {
@@ -203,7 +221,8 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
       return;
     }
     try {
-      this.#dispatcher?.dispatch(this.#protocol.parse(data, start, end, this.#host.hub.table));
+      const dispatcher = this.#dispatcher;
+      dispatcher?.dispatch(this.#protocol.parse(data, start, end, dispatcher));
     } catch (error) {
       if (!(error instanceof InvalidRecordError)) throw error;
       this.#closeFailed('invalid-record', error.message, error, true);
@@ -248,8 +267,12 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
     }
     this.#protocol = agreed;
     this.#state = 'open';
-    this.#dispatcher = new Dispatcher<User>(this, this.#host.hub.options.maximumWaitingInvocations);
-    this.#add(HANDSHAKE_ACCEPTED, true);
+    this.#dispatcher = new Dispatcher<User>(
+      this,
+      this.#host.hub.table,
+      this.#host.hub.options.maximumWaitingInvocations,
+    );
+    this.#add(HANDSHAKE_ACCEPTED[agreed.transferFormat], true);
     this.#isConnecting = true;
     let result: unknown;
     try {
@@ -383,7 +406,8 @@ export class Connection<User> implements DispatchTarget<User>, TransportObserver
     const { options } = this.#host.hub;
     // The ping goes first, so that a client sees it even when its own silence ends the connection now (transcript 64).
     // One that has not taken what it has is not sent more.
-    if (this.#liveness.isPingDue(nowMs, options) && this.#protocol !== undefined && this.#transport.isWritable) {
+    const { isWritable, wantsPings } = this.#transport;
+    if (wantsPings && this.#liveness.isPingDue(nowMs, options) && this.#protocol !== undefined && isWritable) {
       this.#add(this.#protocol.ping, true);
     }
     if (this.#liveness.isSilent(nowMs, options, this.#reader.isPaused)) {

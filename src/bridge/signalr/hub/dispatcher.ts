@@ -5,10 +5,14 @@
  * time, but for methods that may overlap; a call that fails gets an answer and disturbs nothing else; a call without
  * invocation id never gets one. A handler that returns no promise is answered in the same turn, without a promise of ours.
  */
+
+import { isPromise } from '../endpoint/is-promise.ts';
+import { type InboundMessage, type InvocationMessage, messageType } from '../protocol/messages.ts';
+import type { MethodEntry, MethodTable } from '../protocol/method-table.ts';
+import type { ParameterKind } from '../protocol/parameters.ts';
+import type { Binder } from '../protocol/protocol.ts';
 import { invocationFailed, METHOD_MISSING, methodThrew, notStreaming, streamCountDiffers } from './errors.ts';
 import type { HubConnection, InvocationContext } from './hub.ts';
-import { isPromise } from '../is-promise.ts';
-import { type InboundMessage, type InvocationMessage, messageType } from '../protocol/messages.ts';
 
 /** What the dispatcher needs of its connection. */
 export interface DispatchTarget<User> extends HubConnection<User> {
@@ -28,8 +32,9 @@ export interface DispatchTarget<User> extends HubConnection<User> {
   readonly detailedErrors: boolean;
 }
 
-export class Dispatcher<User> {
+export class Dispatcher<User> implements Binder {
   readonly #target: DispatchTarget<User>;
+  readonly #table: MethodTable;
   readonly #maximumWaiting: number;
   #waiting: InvocationMessage[] | undefined;
   /** Calls that run. */
@@ -39,8 +44,9 @@ export class Dispatcher<User> {
   #isEnded = false;
 
   /** Calls wait until `release`. */
-  constructor(target: DispatchTarget<User>, maximumWaiting: number) {
+  constructor(target: DispatchTarget<User>, table: MethodTable, maximumWaiting: number) {
     this.#target = target;
+    this.#table = table;
     this.#maximumWaiting = maximumWaiting;
   }
 
@@ -52,6 +58,18 @@ export class Dispatcher<User> {
   /** Whether no call runs or waits. */
   get isIdle(): boolean {
     return !this.#isHeld && this.#running === 0 && this.#waiting === undefined;
+  }
+
+  method(target: string): MethodEntry | undefined {
+    return this.#table.find(target);
+  }
+
+  itemKind(_streamId: string): ParameterKind | undefined {
+    return undefined;
+  }
+
+  resultKind(_invocationId: string): ParameterKind | undefined {
+    return undefined;
   }
 
   dispatch(message: InboundMessage): void {
@@ -214,6 +232,7 @@ function refusalOf(message: InvocationMessage, detailed: boolean): string | unde
     return invocationFailed(method.name, detailed ? `InvalidDataException: ${bindingFailure}` : undefined);
   }
   if (message.type === messageType.streamInvocation) return notStreaming(method.name);
-  if (message.streamCount !== 0) return streamCountDiffers(method.name, message.streamCount, 0);
+  const { length } = message.streamIds;
+  if (length !== method.uploads.length) return streamCountDiffers(method.name, length, method.uploads.length);
   return undefined;
 }

@@ -12,11 +12,13 @@
  * });
  * ```
  */
-import type { ConnectionError } from './errors.ts';
+import type { ConnectionRequest } from '../endpoint/connection-request.ts';
+import type { TransportName } from '../endpoint/transport.ts';
 import type { CloseContent } from '../protocol/messages.ts';
 import { MethodTable } from '../protocol/method-table.ts';
-import { type HubOptions, hubOptions } from './options.ts';
 import type { ArgumentsOf, Parameter } from '../protocol/parameters.ts';
+import type { ConnectionError } from './errors.ts';
+import { type HubOptions, hubOptions } from './options.ts';
 import type { SharedInvocation } from './shared-invocation.ts';
 
 export interface SendOptions {
@@ -33,11 +35,14 @@ export interface SendOptions {
 export interface HubConnection<User> {
   /** Public id: 22 characters of base64url. It opens nothing. */
   readonly id: string;
-  /** What `authenticate` gave; one object per connection. */
+  /** What `authenticate` gave, last; of one user always. */
   readonly user: User;
   /** undefined: the token was good but named no user. */
   readonly userId: string | undefined;
   readonly remoteAddress: string;
+  readonly transportName: TransportName;
+  /** What the connection's request said; undefined unless the hub's option `keepRequest` is on. */
+  readonly request: ConnectionRequest | undefined;
   /** Whether the handshake is done and the connection has not begun to close. */
   readonly isOpen: boolean;
   /**
@@ -80,6 +85,8 @@ export interface InvocationContext<User> {
 export interface HubMethod<User> {
   readonly parameters: readonly Parameter[];
   readonly invoke: (context: InvocationContext<User>, ...args: never[]) => unknown;
+  /** Whether it answers a stream; see `stream`. */
+  readonly isStreaming: boolean;
   /** See `MethodOptions`. */
   readonly overlaps: boolean;
 }
@@ -102,7 +109,22 @@ export function method<User, const Parameters extends readonly Parameter[]>(
   handler: (context: InvocationContext<User>, ...args: ArgumentsOf<Parameters>) => unknown,
   options: MethodOptions = {},
 ): HubMethod<User> {
-  return { parameters, invoke: handler as HubMethod<User>['invoke'], overlaps: options.overlaps ?? false };
+  const invoke = handler as HubMethod<User>['invoke'];
+  return { parameters, invoke, isStreaming: false, overlaps: options.overlaps ?? false };
+}
+
+/**
+ * Declares a method that answers a stream: its items go to the client as they come, at the pace the client takes them. A stream holds up
+ * no other call. The iteration is ended (`return`) when the client cancels or the connection ends; `context.signal` tells it earlier.
+ */
+export function stream<User, const Parameters extends readonly Parameter[]>(
+  parameters: Parameters,
+  handler: (
+    context: InvocationContext<User>,
+    ...args: ArgumentsOf<Parameters>
+  ) => AsyncIterable<unknown> | Iterable<unknown> | Promise<AsyncIterable<unknown> | Iterable<unknown>>,
+): HubMethod<User> {
+  return { parameters, invoke: handler as HubMethod<User>['invoke'], isStreaming: true, overlaps: false };
 }
 
 export interface HubDefinition<User> {

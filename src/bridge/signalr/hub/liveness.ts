@@ -4,8 +4,9 @@
  *
  * Times are whole milliseconds of the monotonic clock; small integers need no memory of their own.
  */
-import type { HubOptions } from './options.ts';
+
 import type { Transport } from '../endpoint/transport.ts';
+import type { HubOptions } from './options.ts';
 
 export class Liveness {
   #pingedAtMs: number;

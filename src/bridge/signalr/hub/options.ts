@@ -2,9 +2,10 @@
  * Limits and times of a hub, their defaults, and the check that refuses senseless ones at start.
  * Defaults are the reference's where it has one.
  */
+import { defaultEndpointOptions, type EndpointOptions } from '../endpoint/options.ts';
 
 /** Limits and times. Milliseconds and bytes as the names say. */
-export interface HubOptions {
+export interface HubOptions extends EndpointOptions {
   /** A Ping goes to every client this often, whatever else is sent. Default 15,000 (half the stock client's patience). */
   readonly keepAliveIntervalMs: number;
   /**
@@ -12,14 +13,10 @@ export interface HubOptions {
    * pings is never timed out; WebSocket pings do not count.
    */
   readonly clientTimeoutMs: number;
-  /** The handshake, and before it the authentication, must be done in this time. Default 15,000. */
+  /** The handshake, and before it the authentication, must each be done in this time. Default 15,000. */
   readonly handshakeTimeoutMs: number;
   /** Largest record a client may send, its separator included. Default 32,768, at least 256. */
   readonly maximumReceiveMessageBytes: number;
-  /** Largest WebSocket message (it may hold many records). Larger ones end the connection with 1009. Default 1 MiB. */
-  readonly maximumFrameBytes: number;
-  /** How long to wait for the client's part of the closing handshake before the socket is cut. Default 5,000. */
-  readonly closeTimeoutMs: number;
   /** A client that takes nothing of what is written to it for this long is cut. Default 10,000. */
   readonly sendTimeoutMs: number;
   /**
@@ -37,19 +34,13 @@ export interface HubOptions {
   readonly receiptProbeIntervalMs: number;
   /** A probe unanswered for this long shows a half-open connection, which is cut. Default 30,000. */
   readonly receiptTimeoutMs: number;
-  /** A negotiated id nobody connects with is forgotten after this time. Default 15,000. */
-  readonly unusedNegotiationTimeoutMs: number;
-  /** Negotiated ids that may be waiting at once; more are refused with 503. Default 10,000. */
-  readonly maximumUnusedNegotiations: number;
 }
 
 export const defaultHubOptions: HubOptions = {
+  ...defaultEndpointOptions,
   keepAliveIntervalMs: 15_000,
   clientTimeoutMs: 30_000,
-  handshakeTimeoutMs: 15_000,
   maximumReceiveMessageBytes: 32_768,
-  maximumFrameBytes: 1_048_576,
-  closeTimeoutMs: 5_000,
   sendTimeoutMs: 10_000,
   maximumOutboundBytes: 1_048_576,
   maximumWaitingInvocations: 100,
@@ -57,8 +48,6 @@ export const defaultHubOptions: HubOptions = {
   receiptProbeDelayMs: 20,
   receiptProbeIntervalMs: 1_000,
   receiptTimeoutMs: 30_000,
-  unusedNegotiationTimeoutMs: 15_000,
-  maximumUnusedNegotiations: 10_000,
 };
 
 /** The options with defaults filled in, frozen. Throws RangeError naming every value that makes no sense. */

@@ -4,36 +4,7 @@
  *
  * Connections that have the very same shared records waiting use one `Batch`, which a transport frames once.
  */
-import type { EncodedRecord } from '../protocol/protocol.ts';
-
-/** Records that leave together. */
-export class Batch {
-  readonly records: readonly EncodedRecord[];
-  #framer: ((text: string) => Buffer) | undefined;
-  #framed: Buffer | undefined;
-
-  constructor(records: readonly EncodedRecord[]) {
-    this.records = records;
-  }
-
-  /** The batch as `framer` frames it; done once for each run of connections that share the batch and the framer. */
-  framed(framer: (text: string) => Buffer): Buffer {
-    if (this.#framed === undefined || this.#framer !== framer) {
-      const [first = ''] = this.records;
-      this.#framer = framer;
-      this.#framed = framer(this.records.length === 1 ? first : this.records.join(''));
-    }
-    return this.#framed;
-  }
-
-  /** Whether the batch is of the same records (shared records are the same string, so this compares pointers). */
-  holds(records: readonly EncodedRecord[]): boolean {
-    const own = this.records;
-    if (own.length !== records.length) return false;
-    for (let index = 0; index < own.length; index += 1) if (own[index] !== records[index]) return false;
-    return true;
-  }
-}
+import type { Batch } from '../endpoint/batch.ts';
 
 /** A connection with records waiting. */
 export interface Flushable {

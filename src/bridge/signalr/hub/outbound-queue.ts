@@ -3,12 +3,13 @@
  *
  * Bounded: what would pass the bound is refused, and the owner then gives up the connection. Paced records are left out of
  * the account, for their sender waits for the queue to empty between pages. A burst within one turn of the event loop is no
- * slow client, so the queue tries to write before it refuses. Once the transport has to buffer, records wait here, as strings
+ * slow client, so the queue tries to write before it refuses. Once the transport has to buffer, records wait here, as values
  * that many queues may share, and `clear` frees them at once.
  */
-import { Batch, type Flushable, type OutboundFlusher } from './outbound-flusher.ts';
-import type { EncodedRecord } from '../protocol/protocol.ts';
+import { Batch } from '../endpoint/batch.ts';
 import type { Transport } from '../endpoint/transport.ts';
+import type { EncodedRecord } from '../protocol/protocol.ts';
+import type { Flushable, OutboundFlusher } from './outbound-flusher.ts';
 
 /** Most characters handed to a transport in one write, so that the progress of a slow peer can be seen. */
 const WRITE_CHARACTERS = 65_536;
@@ -53,7 +54,7 @@ export class OutboundQueue implements Flushable {
     return this.#writtenMark;
   }
 
-  /** Answers the record's mark, or 0 when the bound is reached. `isShared`: other queues hold the same string. */
+  /** Answers the record's mark, or 0 when the bound is reached. `isShared`: other queues hold the same value. */
   add(record: EncodedRecord, isShared: boolean, isPaced = false): number {
     if (isPaced) this.#pacedCharacters += record.length;
     else if (!this.#hasRoom(record.length) && !this.#makeRoom(record.length)) return 0;

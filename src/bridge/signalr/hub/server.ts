@@ -7,19 +7,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock, Timer } from '../../../time/clock.ts';
-import { type AccessHooks, authenticate, METHOD_NOT_ALLOWED, SHUTTING_DOWN, unauthenticated } from '../endpoint/access.ts';
-import { Connection } from './connection.ts';
-import type { ConnectionHost, ConnectionIdentity } from './connection-host.ts';
-import { negotiate, onHubPath, writeAnswer } from '../endpoint/http-endpoint.ts';
-import type { Hub } from './hub.ts';
+import type { AccessHooks } from '../endpoint/access.ts';
+import { Endpoint } from '../endpoint/endpoint.ts';
+import type { ConnectionInfo, ConnectionOwner, Transport } from '../endpoint/transport.ts';
 import { jsonProtocol } from '../protocol/json-protocol.ts';
-import { Negotiations } from '../endpoint/negotiate.ts';
+import { Connection } from './connection.ts';
+import type { ConnectionHost } from './connection-host.ts';
+import type { Hub } from './hub.ts';
 import { sweepIntervalMs } from './options.ts';
 import { OutboundFlusher } from './outbound-flusher.ts';
 import { ProbePacer } from './receipts.ts';
-import { normalPath, targetOf } from '../endpoint/request.ts';
-import { upgrade } from '../endpoint/upgrade.ts';
-import { WebSocketAcceptor, type WebSocketTransport } from '../endpoint/websocket-transport.ts';
 
 export interface SignalRServerOptions<User> extends AccessHooks<User> {
   readonly hub: Hub<User>;
@@ -70,15 +67,13 @@ export function createSignalRServer<User>(options: SignalRServerOptions<User>): 
   return new Server(options);
 }
 
-class Server<User> implements SignalRServer, ConnectionHost<User> {
+class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwner<User> {
   readonly hub: Hub<User>;
   readonly protocols = [jsonProtocol];
   readonly flusher = new OutboundFlusher();
   readonly pacer: ProbePacer;
   readonly #options: SignalRServerOptions<User>;
-  readonly #path: string;
-  readonly #negotiations: Negotiations;
-  readonly #acceptor: WebSocketAcceptor;
+  readonly #endpoint: Endpoint<User>;
   readonly #connections = new Map<string, Connection<User>>();
   readonly #sweepMs: number;
   #sweepTimer: Timer | undefined;
@@ -90,10 +85,16 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
     const limits = options.hub.options;
     this.#options = options;
     this.hub = options.hub;
-    this.#path = normalPath(options.path);
     this.pacer = new ProbePacer(options.clock, limits.receiptProbeDelayMs, limits.receiptProbeIntervalMs);
-    this.#negotiations = new Negotiations(limits.maximumUnusedNegotiations);
-    this.#acceptor = new WebSocketAcceptor(limits.maximumFrameBytes, limits.closeTimeoutMs);
+    this.#endpoint = new Endpoint({
+      path: options.path,
+      clock: options.clock,
+      hooks: options,
+      owner: this,
+      options: limits,
+      onError: (error, method) => this.report(error, method, undefined),
+      onBusy: () => this.#watch(),
+    });
     this.#sweepMs = sweepIntervalMs(limits);
   }
 
@@ -114,53 +115,28 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
   }
 
   handleRequest(request: IncomingMessage, response: ServerResponse): boolean {
-    const target = targetOf(request);
-    const isNegotiate = target.path === `${this.#path}/negotiate`;
-    if (!isNegotiate && target.path !== this.#path) return false;
-    const onError = (error: unknown): void => this.report(error, 'authenticate', undefined);
-    authenticate(this.#options, request, target, onError, (result) => {
-      if (!result.ok) writeAnswer(request, response, unauthenticated(result));
-      else if (this.#isShuttingDown) writeAnswer(request, response, SHUTTING_DOWN);
-      else if (!isNegotiate)
-        writeAnswer(request, response, onHubPath(request.method ?? '', target, this.#negotiations));
-      else if (request.method !== 'POST') writeAnswer(request, response, METHOD_NOT_ALLOWED);
-      else {
-        writeAnswer(request, response, negotiate(target, result.userId, this.#negotiations, this.nowMs()));
-        this.#watch();
-      }
-    });
-    return true;
+    return this.#endpoint.handleRequest(request, response);
   }
 
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean {
-    const target = targetOf(request);
-    if (target.path !== this.#path) return false;
-    const options = {
-      hooks: this.#options,
-      acceptor: this.#acceptor,
-      negotiations: this.#negotiations,
-      clock: this.#options.clock,
-      deadlineMs: this.hub.options.handshakeTimeoutMs,
-      isShuttingDown: () => this.#isShuttingDown,
-      onError: (error: unknown, method: string) => this.report(error, method, undefined),
-      onAccepted: (identity: ConnectionIdentity<User>, transport: WebSocketTransport) => {
-        const connection = new Connection(this, identity, transport);
-        this.#connections.set(connection.id, connection);
-        transport.start(connection);
-        this.#watch();
-      },
-    };
-    upgrade(options, request, socket, head, target);
-    return true;
+    return this.#endpoint.handleUpgrade(request, socket, head);
+  }
+
+  open(info: ConnectionInfo<User>, transport: Transport): Connection<User> {
+    const connection = new Connection(this, info, transport);
+    this.#connections.set(connection.id, connection);
+    return connection;
   }
 
   onGone(connectionId: string): void {
     if (!this.#connections.delete(connectionId)) return;
+    this.#endpoint.forget(connectionId);
     if (this.#connections.size === 0) this.#onEmpty?.();
   }
 
   async drain({ graceMs = 5_000, signal }: DrainOptions = {}): Promise<void> {
     this.#isShuttingDown = true;
+    this.#endpoint.shutDown();
     if (this.#connections.size > 0 && signal?.aborted !== true) {
       const { promise, resolve } = Promise.withResolvers<void>();
       const timer = this.#options.clock.schedule(graceMs, resolve);
@@ -179,6 +155,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
 
   close(): void {
     this.#isShuttingDown = true;
+    this.#endpoint.shutDown();
     this.#isClosed = true;
     this.#sweepTimer?.cancel();
     this.#sweepTimer = undefined;
@@ -202,7 +179,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User> {
     const { closeTimeoutMs } = this.hub.options;
     const patienceMs = this.#isShuttingDown ? Math.min(closeTimeoutMs, DRAIN_CLOSE_TIMEOUT_MS) : closeTimeoutMs;
     for (const connection of this.#connections.values()) connection.sweep(nowMs, patienceMs);
-    this.#negotiations.sweep(nowMs, this.hub.options.unusedNegotiationTimeoutMs);
-    if (this.#connections.size > 0 || this.#negotiations.size > 0) this.#watch();
+    this.#endpoint.sweep(nowMs);
+    if (this.#connections.size > 0 || this.#endpoint.isBusy) this.#watch();
   };
 }

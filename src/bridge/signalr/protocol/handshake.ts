@@ -2,13 +2,15 @@
  * The handshake (HubProtocol.md, "Overview"): the client's first record names the protocol, the server answers `{}` or
  * `{"error":…}`. It is JSON whatever protocol it names.
  */
-
 import { RECORD_SEPARATOR } from './json-protocol.ts';
 import { parseWithSources, SourcedNumber } from './json-source.ts';
-import type { HubProtocol } from './protocol.ts';
+import type { EncodedRecord, HubProtocol, TransferFormat } from './protocol.ts';
 
-/** Answer to a handshake that passes. */
-export const HANDSHAKE_ACCEPTED = '{}\u001e';
+/** Answer to a handshake that passes; it travels like the records that follow (transcript 59). */
+export const HANDSHAKE_ACCEPTED: Readonly<Record<TransferFormat, EncodedRecord>> = {
+  Text: '{}\u001e',
+  Binary: Buffer.from('{}\u001e'),
+};
 /** Reason given when the handshake is late or too large. */
 export const HANDSHAKE_CANCELED = 'Handshake was canceled.';
 

@@ -8,16 +8,18 @@
 import { isUtf8 } from 'node:buffer';
 import { isTooDeep, mayHoldInexactNumber, parseWithSources, SourcedNumber, withoutSources } from './json-source.ts';
 import { type InboundMessage, type InvocationMessage, messageType } from './messages.ts';
-import type { MethodEntry, MethodTable } from './method-table.ts';
-import { isOfKind } from './parameters.ts';
-import { type HubProtocol, InvalidRecordError } from './protocol.ts';
+import type { MethodEntry } from './method-table.ts';
+import { isOfKind, type ParameterKind } from './parameters.ts';
+import { type Binder, type HubProtocol, InvalidRecordError } from './protocol.ts';
 
 /** Ends every record. */
 export const RECORD_SEPARATOR = 0x1e;
 const SEPARATOR = '\u001e';
-const NO_ARGUMENTS: readonly unknown[] = [];
+const NOTHING: readonly never[] = [];
 const WRONG_TYPES =
   'Error binding arguments. Make sure that the types of the provided values match the types of the hub method being invoked.';
+const WRONG_ITEM = 'Error trying to deserialize a stream item.';
+const WRONG_RESULT = 'Error trying to deserialize result.';
 const PLAIN_INTEGER = /^-?[0-9]+$/;
 
 interface WireMessage {
@@ -34,6 +36,7 @@ interface WireMessage {
 
 export const jsonProtocol: HubProtocol = {
   name: 'json',
+  transferFormat: 'Text',
   maximumVersion: 2,
   ping: `{"type":6}${SEPARATOR}`,
 
@@ -41,22 +44,30 @@ export const jsonProtocol: HubProtocol = {
     return data.indexOf(RECORD_SEPARATOR, start) + 1 || -1;
   },
 
-  parse(data, start, end, methods) {
+  parse(data, start, end, binder) {
     const text = data.toString('utf8', start, end - 1);
     const message = parseObject(text);
     if (isTooDeep(message, text.length)) throw new InvalidRecordError('Error reading JSON.');
     // Text frames have been checked by the transport; in a binary frame the bytes may be anything.
     const isBroken = text.includes('\ufffd') && !isUtf8(data.subarray(start, end - 1));
-    return read(message, text, isBroken, methods);
+    return read(message, text, isBroken, binder);
   },
 
-  writeInvocation(target, args) {
-    return `{"type":1,"target":${JSON.stringify(target)},"arguments":${JSON.stringify(args)}}${SEPARATOR}`;
+  writeInvocation(target, args, invocationId) {
+    const id = invocationId === undefined ? '' : `"invocationId":${JSON.stringify(invocationId)},`;
+    return `{"type":1,${id}"target":${JSON.stringify(target)},"arguments":${JSON.stringify(args)}}${SEPARATOR}`;
+  },
+
+  writeStreamItem(invocationId, item) {
+    return `{"type":2,"invocationId":${JSON.stringify(invocationId)},"item":${valueText(item)}}${SEPARATOR}`;
   },
 
   writeResult(invocationId, result) {
-    const value = result === undefined || result === null ? 'null' : (JSON.stringify(result) ?? 'null');
-    return `{"type":3,"invocationId":${JSON.stringify(invocationId)},"result":${value}}${SEPARATOR}`;
+    return `{"type":3,"invocationId":${JSON.stringify(invocationId)},"result":${valueText(result)}}${SEPARATOR}`;
+  },
+
+  writeStreamEnd(invocationId) {
+    return `{"type":3,"invocationId":${JSON.stringify(invocationId)}}${SEPARATOR}`;
   },
 
   writeError(invocationId, error) {
@@ -67,7 +78,20 @@ export const jsonProtocol: HubProtocol = {
     const errorMember = error === undefined ? '' : `,"error":${JSON.stringify(error)}`;
     return `{"type":7${errorMember}${allowReconnect === true ? ',"allowReconnect":true' : ''}}${SEPARATOR}`;
   },
+
+  writeAck(sequenceId) {
+    return `{"type":8,"sequenceId":${sequenceId}}${SEPARATOR}`;
+  },
+
+  writeSequence(sequenceId) {
+    return `{"type":9,"sequenceId":${sequenceId}}${SEPARATOR}`;
+  },
 };
+
+/** undefined, and what JSON leaves out, is null. */
+function valueText(value: unknown): string {
+  return value === undefined || value === null ? 'null' : (JSON.stringify(value) ?? 'null');
+}
 
 function parseObject(text: string): WireMessage {
   let value: unknown;
@@ -82,24 +106,25 @@ function parseObject(text: string): WireMessage {
   return value;
 }
 
-function read(message: WireMessage, text: string, isBroken: boolean, methods: MethodTable): InboundMessage {
+function read(message: WireMessage, text: string, isBroken: boolean, binder: Binder): InboundMessage {
   const { type } = message;
   switch (type) {
     case messageType.invocation:
     case messageType.streamInvocation:
-      return readInvocation(type, message, text, isBroken, methods);
+      return readInvocation(type, message, text, isBroken, binder);
     case messageType.ping:
       return { type };
     case messageType.close:
       return { type, error: optionalString(message.error, 'error') };
-    case messageType.streamItem:
+    case messageType.streamItem: {
       if (message.item === undefined) throw missing('item');
-      return { type, invocationId: requiredString(message.invocationId, 'invocationId') };
+      const invocationId = requiredString(message.invocationId, 'invocationId');
+      const kind = binder.itemKind(invocationId);
+      if (kind === undefined) return { type, invocationId, item: undefined, bindingFailure: undefined };
+      return { type, invocationId, ...bound(kind, message.item, text, isBroken, ['item'], WRONG_ITEM) };
+    }
     case messageType.completion:
-      if (message.result !== undefined && message.error !== undefined) {
-        throw new InvalidRecordError("The 'error' and 'result' properties are mutually exclusive.");
-      }
-      return { type, invocationId: requiredString(message.invocationId, 'invocationId') };
+      return readCompletion(message, text, isBroken, binder);
     case messageType.cancelInvocation:
       return { type, invocationId: requiredString(message.invocationId, 'invocationId') };
     case messageType.ack:
@@ -121,21 +146,40 @@ function readInvocation(
   message: WireMessage,
   text: string,
   isBroken: boolean,
-  methods: MethodTable,
+  binder: Binder,
 ): InvocationMessage {
   const invocationId = optionalString(message.invocationId, 'invocationId') || undefined;
   if (type === messageType.streamInvocation && invocationId === undefined) throw missing('invocationId');
   const target = requiredString(message.target, 'target');
   const given = message.arguments;
   if (!Array.isArray(given)) throw given === undefined ? missing('arguments') : wrongType('arguments', 'Array');
-  const streamCount = countStreams(message.streamIds);
-  const method = methods.find(target);
+  const streamIds = readStreamIds(message.streamIds);
+  const method = binder.method(target);
   if (method === undefined) {
-    return { type, invocationId, target, method, args: NO_ARGUMENTS, streamCount, bindingFailure: undefined };
+    return { type, invocationId, target, method, args: NOTHING, streamIds, bindingFailure: undefined };
   }
-  if (isBroken) return { type, invocationId, target, method, args: given, streamCount, bindingFailure: WRONG_TYPES };
+  if (isBroken) return { type, invocationId, target, method, args: given, streamIds, bindingFailure: WRONG_TYPES };
   const bindingFailure = bind(method, given, text);
-  return { type, invocationId, target, method, args: given, streamCount, bindingFailure };
+  return { type, invocationId, target, method, args: given, streamIds, bindingFailure };
+}
+
+function readCompletion(
+  message: WireMessage,
+  text: string,
+  isBroken: boolean,
+  binder: Binder,
+): Extract<InboundMessage, { type: typeof messageType.completion }> {
+  const type = messageType.completion;
+  const hasResult = message.result !== undefined;
+  if (hasResult && message.error !== undefined) {
+    throw new InvalidRecordError("The 'error' and 'result' properties are mutually exclusive.");
+  }
+  const invocationId = requiredString(message.invocationId, 'invocationId');
+  const error = optionalString(message.error, 'error');
+  const kind = hasResult ? binder.resultKind(invocationId) : undefined;
+  if (kind === undefined) return { type, invocationId, error, hasResult, result: undefined, bindingFailure: undefined };
+  const { item, bindingFailure } = bound(kind, message.result, text, isBroken, ['result'], WRONG_RESULT);
+  return { type, invocationId, error, hasResult, result: item, bindingFailure };
 }
 
 /** Makes `args`, which is the message's own array, fit the method; answers what is wrong when it cannot. */
@@ -144,7 +188,6 @@ function bind(method: MethodEntry, args: unknown[], text: string): string | unde
   if (args.length < method.requiredCount || args.length > parameters.length) {
     return `Invocation provides ${args.length} argument(s) but target expects ${parameters.length}.`;
   }
-  let sourced: readonly unknown[] | undefined;
   for (let index = 0; index < parameters.length; index += 1) {
     const parameter = parameters[index];
     if (parameter === undefined) break;
@@ -153,22 +196,52 @@ function bind(method: MethodEntry, args: unknown[], text: string): string | unde
       args[index] = parameter.fallback.value;
       continue;
     }
-    const { kind } = parameter;
-    if (!isOfKind(kind, value)) return WRONG_TYPES;
-    if ((kind === 'int' || kind === 'json') && mayHoldInexactNumber(text)) {
-      sourced ??= (parseWithSources(text) as { readonly arguments: readonly unknown[] }).arguments;
-      const original = sourced[index];
-      if (kind === 'json') args[index] = withoutSources(original, true);
-      else if (original instanceof SourcedNumber && !PLAIN_INTEGER.test(original.source)) return WRONG_TYPES;
-    }
+    if (!isOfKind(parameter.kind, value)) return WRONG_TYPES;
+    if (!needsSource(parameter.kind, text)) continue;
+    const exact = exactValue(parameter.kind, text, ['arguments', index]);
+    if (exact === undefined) return WRONG_TYPES;
+    args[index] = exact.value;
   }
   return undefined;
 }
 
-function countStreams(streamIds: unknown): number {
-  if (streamIds === undefined || streamIds === null) return 0;
+/** One value outside of `arguments`; `failure` says what to call it when it does not fit. */
+function bound(
+  kind: ParameterKind,
+  value: unknown,
+  text: string,
+  isBroken: boolean,
+  path: readonly string[],
+  failure: string,
+): { readonly item: unknown; readonly bindingFailure: string | undefined } {
+  if (isBroken || !isOfKind(kind, value)) return { item: undefined, bindingFailure: failure };
+  if (!needsSource(kind, text)) return { item: value, bindingFailure: undefined };
+  const exact = exactValue(kind, text, path);
+  return { item: exact?.value, bindingFailure: exact === undefined ? failure : undefined };
+}
+
+/** Whether the value can only be judged by how its numbers are written. */
+function needsSource(kind: ParameterKind, text: string): boolean {
+  return (kind === 'int' || kind === 'json') && mayHoldInexactNumber(text);
+}
+
+/** The value at `path` with its numbers as they were written; undefined: it is no integer although it must be. */
+function exactValue(
+  kind: ParameterKind,
+  text: string,
+  path: readonly (string | number)[],
+): { readonly value: unknown } | undefined {
+  let original = parseWithSources(text);
+  for (const step of path) original = (original as Readonly<Record<string | number, unknown>>)[step];
+  if (kind === 'json') return { value: withoutSources(original, true) };
+  if (original instanceof SourcedNumber && !PLAIN_INTEGER.test(original.source)) return undefined;
+  return { value: withoutSources(original, false) };
+}
+
+function readStreamIds(streamIds: unknown): readonly string[] {
+  if (streamIds === undefined || streamIds === null) return NOTHING;
   if (!Array.isArray(streamIds)) throw wrongType('streamIds', 'Array');
-  return streamIds.length;
+  return streamIds.map((id) => requiredString(id, 'streamIds'));
 }
 
 function optionalString(value: unknown, member: string): string | undefined {

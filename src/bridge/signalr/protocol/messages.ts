@@ -27,16 +27,34 @@ export interface InvocationMessage {
   /** undefined: there is no such method. */
   readonly method: MethodEntry | undefined;
   readonly args: readonly unknown[];
-  /** How many upload streams the client announced. */
-  readonly streamCount: number;
+  /** Ids of the upload streams that the client announced. */
+  readonly streamIds: readonly string[];
   /** Why the arguments do not fit; the call must fail with it, the connection goes on. */
+  readonly bindingFailure: string | undefined;
+}
+
+/** One item of an upload stream. */
+export interface StreamItemMessage {
+  readonly type: typeof messageType.streamItem;
+  readonly invocationId: string;
+  readonly item: unknown;
+  /** Why the item does not fit its stream; the stream fails with it. */
+  readonly bindingFailure: string | undefined;
+}
+
+/** The end of an upload stream, or the client's answer to an invocation. */
+export interface CompletionMessage {
+  readonly type: typeof messageType.completion;
+  readonly invocationId: string;
+  readonly error: string | undefined;
+  readonly hasResult: boolean;
+  readonly result: unknown;
+  /** Why the result does not fit what the caller wants. */
   readonly bindingFailure: string | undefined;
 }
 
 /** Anything else a client may send. An unknown type is `ignored`. */
 export type OtherMessage =
-  | { readonly type: typeof messageType.streamItem; readonly invocationId: string }
-  | { readonly type: typeof messageType.completion; readonly invocationId: string }
   | { readonly type: typeof messageType.cancelInvocation; readonly invocationId: string }
   | { readonly type: typeof messageType.ping }
   | { readonly type: typeof messageType.close; readonly error: string | undefined }
@@ -44,7 +62,7 @@ export type OtherMessage =
   | { readonly type: typeof messageType.sequence; readonly sequenceId: number }
   | { readonly type: 'ignored' };
 
-export type InboundMessage = InvocationMessage | OtherMessage;
+export type InboundMessage = InvocationMessage | StreamItemMessage | CompletionMessage | OtherMessage;
 
 /** What a Close record says. */
 export interface CloseContent {

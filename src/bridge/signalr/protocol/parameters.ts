@@ -11,7 +11,10 @@ export type ParameterKind = 'string' | 'int' | 'number' | 'bool' | 'any' | 'json
 
 /** One declared parameter of a hub method. Make it with `param`. */
 export interface Parameter<Value = unknown> {
+  /** Of the argument, or of each item of an upload stream. */
   readonly kind: ParameterKind;
+  /** Whether the client sends it as a stream of items beside the arguments. */
+  readonly isStream?: true;
   /** Present when the argument may be left out or be null; it then has this value. */
   readonly fallback?: { readonly value: Value };
 }
@@ -45,9 +48,16 @@ export const param = {
   optional<Value>(parameter: Parameter<Value>, fallback: NonNullable<Value> | null): Parameter<Value> {
     return { kind: parameter.kind, fallback: { value: fallback as Value } };
   },
+  /**
+   * An upload stream: the handler gets its items as they arrive, each checked against `item`. It stands among the parameters where
+   * the handler wants it, and does not count as an argument.
+   */
+  stream<Value>(item: Parameter<Value>): Parameter<AsyncIterable<Value>> {
+    return { kind: item.kind, isStream: true };
+  },
 } as const;
 
-/** The number of arguments a call must at least have. Throws TypeError when an optional parameter stands before a required one. */
+/** The number of arguments a call must at least have; `parameters` without streams. Throws TypeError when an optional parameter stands before a required one. */
 export function requiredCount(parameters: readonly Parameter[]): number {
   let required = 0;
   parameters.forEach((parameter, index) => {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { HubException } from '../../../../src/bridge/signalr/hub/errors.ts';
 import { type HubMethod, method } from '../../../../src/bridge/signalr/hub/hub.ts';
-import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 import { sharedInvocation } from '../../../../src/bridge/signalr/hub/shared-invocation.ts';
+import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 import { MemoryHost, type TestUser } from './memory-connection.ts';
 
 const CLOSED_WITH_ERROR = '{"type":7,"error":"Connection closed with an error.","allowReconnect":true}';

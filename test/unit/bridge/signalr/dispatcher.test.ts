@@ -23,7 +23,7 @@ function stage(maximumWaiting = 100) {
     complete: (id: string) => answers.push(id),
     onCallsDone: () => undefined,
   } as unknown as DispatchTarget<undefined>;
-  const dispatcher = new Dispatcher<undefined>(target, maximumWaiting);
+  const dispatcher = new Dispatcher<undefined>(target, table, maximumWaiting);
   return {
     began,
     answers,
@@ -36,7 +36,7 @@ function stage(maximumWaiting = 100) {
         method: table.find(methodName),
         args: [name],
         bindingFailure: undefined,
-        streamCount: 0,
+        streamIds: [],
       };
       dispatcher.dispatch(message);
     },

@@ -4,7 +4,7 @@ import { jsonProtocol } from '../../../../src/bridge/signalr/protocol/json-proto
 import type { InboundMessage, InvocationMessage } from '../../../../src/bridge/signalr/protocol/messages.ts';
 import { MethodTable } from '../../../../src/bridge/signalr/protocol/method-table.ts';
 import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
-import { InvalidRecordError } from '../../../../src/bridge/signalr/protocol/protocol.ts';
+import { type Binder, InvalidRecordError } from '../../../../src/bridge/signalr/protocol/protocol.ts';
 
 const nothing = (): null => null;
 const methods: Record<string, HubMethod<unknown>> = {
@@ -17,10 +17,15 @@ const methods: Record<string, HubMethod<unknown>> = {
   History: method([param.string, param.optional(param.int, 0), param.optional(param.int, 50)], nothing),
 };
 const table = new MethodTable(methods);
+const binder: Binder = {
+  method: (target) => table.find(target),
+  itemKind: () => undefined,
+  resultKind: () => undefined,
+};
 
 function parse(record: string | Buffer): InboundMessage {
   const data = Buffer.concat([Buffer.from(record), Buffer.from([0x1e])]);
-  return jsonProtocol.parse(data, 0, data.length, table);
+  return jsonProtocol.parse(data, 0, data.length, binder);
 }
 
 function call(target: string, args: string): InvocationMessage {

@@ -2,14 +2,16 @@
  * A connection without a network: its transport keeps what is written, and the test plays the client. The codec, dispatcher and queue
  * are the real ones, and time is moved by hand.
  */
+
+import type { Batch } from '../../../../src/bridge/signalr/endpoint/batch.ts';
+import type { Transport } from '../../../../src/bridge/signalr/endpoint/transport.ts';
 import { Connection } from '../../../../src/bridge/signalr/hub/connection.ts';
 import type { ConnectionHost } from '../../../../src/bridge/signalr/hub/connection-host.ts';
 import type { ConnectionError } from '../../../../src/bridge/signalr/hub/errors.ts';
 import { type HubConnection, type HubDefinition, hub } from '../../../../src/bridge/signalr/hub/hub.ts';
-import { jsonProtocol } from '../../../../src/bridge/signalr/protocol/json-protocol.ts';
-import { type Batch, OutboundFlusher } from '../../../../src/bridge/signalr/hub/outbound-flusher.ts';
+import { OutboundFlusher } from '../../../../src/bridge/signalr/hub/outbound-flusher.ts';
 import { ProbePacer } from '../../../../src/bridge/signalr/hub/receipts.ts';
-import type { Transport } from '../../../../src/bridge/signalr/endpoint/transport.ts';
+import { jsonProtocol } from '../../../../src/bridge/signalr/protocol/json-protocol.ts';
 import { FakeClock } from '../../../fixtures/fake-clock.ts';
 
 export interface TestUser {
@@ -18,7 +20,11 @@ export interface TestUser {
 
 /** A transport whose other end is the test. */
 export class MemoryTransport implements Transport {
-  readonly name = 'Memory';
+  readonly name = 'WebSockets';
+  readonly isBinary = true;
+  readonly canProve = true;
+  readonly wantsPings = true;
+  readonly request = undefined;
   isWritable = true;
   bufferedBytes = 0;
   takenBytes = 0;
@@ -29,9 +35,11 @@ export class MemoryTransport implements Transport {
   readonly batches: Batch[] = [];
   readonly probes: number[] = [];
 
+  start(): void {}
+
   write(batch: Batch): void {
     this.batches.push(batch);
-    this.records.push(...batch.records.map((record) => record.slice(0, -1)));
+    this.records.push(...batch.chunks.map((record) => record.toString().slice(0, -1)));
   }
 
   pause(): void {
@@ -48,6 +56,10 @@ export class MemoryTransport implements Transport {
 
   destroy(): void {
     this.isDestroyed = true;
+  }
+
+  abandon(): void {
+    this.isClosed = true;
   }
 
   probe(mark: number): void {
@@ -102,8 +114,9 @@ export class MemoryHost {
   connect(): MemoryClient {
     this.#count += 1;
     const transport = new MemoryTransport();
-    const identity = { id: `c${this.#count}`, user: { name: 'alice' }, userId: 'alice', remoteAddress: '127.0.0.1' };
-    return new MemoryClient(new Connection(this.#host, identity, transport), transport);
+    const who = { user: { name: 'alice' }, userId: 'alice', remoteAddress: '127.0.0.1' };
+    const info = { id: `c${this.#count}`, ...who, isStateful: false };
+    return new MemoryClient(new Connection(this.#host, info, transport), transport);
   }
 
   /** A connection after its handshake, whose answer is taken. */

@@ -8,8 +8,8 @@ import {
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { HubException } from '../../../../src/bridge/signalr/hub/errors.ts';
 import { type HubConnection, type HubMethod, method } from '../../../../src/bridge/signalr/hub/hub.ts';
-import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 import { sharedInvocation } from '../../../../src/bridge/signalr/hub/shared-invocation.ts';
+import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 import { host } from './hosted-server.ts';
 import type { TestUser } from './memory-connection.ts';
 
