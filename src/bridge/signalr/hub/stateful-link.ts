@@ -34,7 +34,6 @@ export class StatefulLink {
   /** Number of the counted record that comes next; at most one above what was received. */
   #nextId = 1;
   #isAckDue = false;
-  #isEnded = false;
   #suspendedSinceMs: number | undefined;
 
   /** @param acks shared by all connections of a server; must call `onAckDue`. */
@@ -83,8 +82,12 @@ export class StatefulLink {
     }
   }
 
-  /** The transport is gone. */
+  /**
+   * The transport is gone, and with it the Ack that is due: a client that comes back repeats what was not acknowledged, and that makes
+   * one due again.
+   */
   suspend(nowMs: number): void {
+    this.#isAckDue = false;
     this.#suspendedSinceMs = nowMs;
   }
 
@@ -96,14 +99,13 @@ export class StatefulLink {
 
   /** The connection is over. */
   end(): void {
-    this.#isEnded = true;
+    this.#isAckDue = false;
     this.#sent.clear();
   }
 
   onAckDue(): void {
+    if (!this.#isAckDue) return;
     this.#isAckDue = false;
-    // A client that comes back repeats what was not acknowledged, and that makes an Ack due again.
-    if (this.#isEnded || this.#suspendedSinceMs !== undefined) return;
     this.#target.sendUncounted(this.#protocol.writeAck(this.#receivedId));
   }
 
