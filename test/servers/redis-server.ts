@@ -16,7 +16,9 @@ export const hasRedisServer = spawnSync('redis-server', ['--version']).status ==
 export const redisSkipReason =
   hasRedisServer || process.env.CI === 'true' ? undefined : 'no redis-server on the PATH (Debian: redis-server)';
 
-export type Client = ReturnType<typeof createClient>;
+const clientOf = (url: string) => createClient({ url });
+
+export type Client = ReturnType<typeof clientOf>;
 
 export interface RedisServerOptions {
   readonly port?: number;
@@ -89,7 +91,7 @@ export class RedisServer implements AsyncDisposable {
 
   /** Runs commands on a connection of the test's own. */
   async use<T>(run: (client: Client) => Promise<T>): Promise<T> {
-    const client = createClient({ url: this.url });
+    const client = clientOf(this.url);
     client.on('error', () => undefined);
     await client.connect();
     try {

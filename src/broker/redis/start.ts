@@ -88,7 +88,7 @@ function explain(error: unknown, server: string): RedisStartError {
   if (/WRONGPASS|NOAUTH|invalid password|without any password/i.test(text)) {
     return new RedisStartError(`Redis at ${server} refuses the credentials: check user and password in REDIS_URL`);
   }
-  if (/NOPERM|ACL failure|No permissions|can't access/i.test(text)) {
+  if (/NOPERM|ACL failure|No permissions|can't (access|run)/i.test(text)) {
     const command = /'([\w|]{1,30})' command/.exec(text)?.[1];
     const what = command === undefined ? '' : ` (${command})`;
     return new RedisStartError(`Redis at ${server} does not allow its user what is needed${what}: grant ${RIGHTS}`);
