@@ -18,18 +18,6 @@ const quick = process.argv.includes('--quick');
 const USERS = 200;
 const TEXT = 'A message of seventy bytes, as people write them on the way to work..'.slice(0, 70);
 
-await withServer(async (url) => {
-  const prefix = `carepro_bench_${process.pid}_`;
-  await using sender = await openRedisBroker({ url, prefix });
-  print({ node: process.version, redis: (await serverInfo(url)).version });
-  const listening = new Listening();
-  for (const batch of [1, 10, 100]) await measure(url, sender, batch, undefined);
-  await using receiver = await openRedisBroker({ url, prefix });
-  await Promise.all(users(USERS).map((userId) => receiver.subscribe(userId, listening)));
-  for (const batch of [1, 10, 100]) await measure(url, sender, batch, listening);
-  await measureChecks(receiver, listening);
-});
-
 /** Counts what a second instance delivers. */
 class Listening {
   #heard = 0;
@@ -55,6 +43,18 @@ class Listening {
     });
   }
 }
+
+await withServer(async (url) => {
+  const prefix = `carepro_bench_${process.pid}_`;
+  await using sender = await openRedisBroker({ url, prefix });
+  print({ node: process.version, redis: (await serverInfo(url)).version });
+  const listening = new Listening();
+  for (const batch of [1, 10, 100]) await measure(url, sender, batch, undefined);
+  await using receiver = await openRedisBroker({ url, prefix });
+  await Promise.all(users(USERS).map((userId) => receiver.subscribe(userId, listening)));
+  for (const batch of [1, 10, 100]) await measure(url, sender, batch, listening);
+  await measureChecks(receiver, listening);
+});
 
 /** One append at a time, as the publisher does; each message goes to the streams of two people. */
 async function measure(
