@@ -125,6 +125,20 @@ export async function startCluster(): Promise<{ readonly servers: readonly Redis
     busPorts.set(await startClusterNode(busPort), busPort);
   }
   const servers = [...busPorts.keys()];
+  const end = async (): Promise<void> => {
+    for (const server of servers) await server[Symbol.asyncDispose]();
+  };
+  try {
+    await joinUp(servers, busPorts);
+  } catch (error) {
+    await end();
+    throw error;
+  }
+  return { servers, [Symbol.asyncDispose]: end };
+}
+
+/** Gives each server a third of the slots, makes them known to each other and waits until all agree. */
+async function joinUp(servers: readonly RedisServer[], busPorts: ReadonlyMap<RedisServer, number>): Promise<void> {
   const bounds = [0, 5461, 10_923, 16_384];
   for (const [index, server] of servers.entries()) {
     const [from = 0, end = 0] = [bounds[index], bounds[index + 1]];
@@ -137,12 +151,6 @@ export async function startCluster(): Promise<{ readonly servers: readonly Redis
     });
   }
   for (const server of servers) await server.use(isWhole);
-  return {
-    servers,
-    [Symbol.asyncDispose]: async () => {
-      for (const server of servers) await server[Symbol.asyncDispose]();
-    },
-  };
 }
 
 async function startClusterNode(busPort: number): Promise<RedisServer> {
@@ -151,11 +159,12 @@ async function startClusterNode(busPort: number): Promise<RedisServer> {
 }
 
 async function isWhole(client: Client): Promise<void> {
-  for (;;) {
+  for (let tries = 0; tries < 300; tries += 1) {
     const info = await client.clusterInfo();
     if (/cluster_state:ok/.test(info) && /cluster_known_nodes:3/.test(info) && /slots_ok:16384/.test(info)) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+  throw new Error('The servers have not become a cluster within 15 s');
 }
 
 export async function freePort(): Promise<number> {

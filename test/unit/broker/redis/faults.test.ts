@@ -1,4 +1,5 @@
 /** What Redis and the network do to a broker, on a real server: a subscriber ends up with everything, in order, once. */
+import { RESP_TYPES } from 'redis';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { openRedisBroker, type RedisBroker, type RedisBrokerOptions } from '../../../../src/broker/redis/broker.ts';
 import type { StreamEvent } from '../../../../src/core/events.ts';
@@ -89,6 +90,22 @@ describe.skipIf(redisSkipReason !== undefined)(`Faults of Redis ${redisSkipReaso
     await vi.waitFor(() => expect(late.have.at(-1)).toBe('m400'));
     expect(late.have).toEqual(store);
     expect(early.storeReads).toBe(1);
+  });
+
+  test('subscribing first and reading then misses nothing, whatever is appended in between', async () => {
+    const broker = await open();
+    for (let round = 0; round < 20; round += 1) {
+      const userId = `user-${round}`;
+      const start = await broker.top(userId);
+      const offsets = new Set<number>();
+      const writing = (async () => {
+        for (let number = 1; number <= 100; number += 1) await broker.append([{ userId, event: sent(`m${number}`) }]);
+      })();
+      await broker.subscribe(userId, { ...nobody, onEntry: ({ position }) => offsets.add(position.offset) });
+      for (const entry of (await broker.readSince(userId, start, 1000)).entries) offsets.add(entry.position.offset);
+      await writing;
+      await vi.waitFor(() => expect(offsets.size).toBe(100));
+    }
   });
 
   test('a receiver whose connections are cut again and again gets everything, once', async () => {
@@ -185,7 +202,7 @@ describe.skipIf(redisSkipReason !== undefined)(`Faults of Redis ${redisSkipReaso
   /** Sets the user's keys back to what they were, as a server that lost its last writes would have them. */
   async function setBack(change: () => Promise<void>): Promise<void> {
     await server.use(async (client) => {
-      const binary = client.withTypeMapping({ 36: Buffer });
+      const binary = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer });
       const dumps = new Map([
         [PLACE, await binary.dump(PLACE)],
         [LOG, await binary.dump(LOG)],
