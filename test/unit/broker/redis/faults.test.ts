@@ -186,15 +186,19 @@ describe.skipIf(redisSkipReason !== undefined)(`Faults of Redis ${redisSkipReaso
     const follower = await follow(broker);
     send(1, 8);
     await has(follower, 8);
-    await server.use((client) => client.sendCommand(['SAVE']));
+    await server.use(async (client) => {
+      await client.set('witness', 'of the older file');
+      await client.sendCommand(['SAVE']);
+    });
     send(9, 10);
     await has(follower, 10);
     const position = follower.position;
     await server.kill();
-    send(11, 16);
+    send(11, 24);
     await server.run();
-    await has(follower, 16);
-    expect(await server.use((client) => client.exists(LOG))).toBe(1);
+    await has(follower, 24);
+    expect(await server.use((client) => client.exists('witness'))).toBe(1);
+    await vi.waitFor(async () => expect((await broker.top('bob')).offset).toBe(14), { timeout: 5000 });
     expect((await broker.readSince('bob', position, 1000)).complete).toBe(false);
     expect((await broker.top('bob')).epoch).not.toBe(position.epoch);
   });
