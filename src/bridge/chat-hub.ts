@@ -110,6 +110,9 @@ export function createChatHub(dependencies: ChatHubDependencies): Hub<Identity> 
     },
     onConnected,
     onDisconnected,
+    onRenewed(connection) {
+      if (members.has(connection)) expiries.add(connection, connection.user.expiresAtMs + graceMs);
+    },
     onReceived: (connection, mark) => members.get(connection)?.session.received(mark),
     ...(dependencies.options !== undefined && { options: dependencies.options }),
   });

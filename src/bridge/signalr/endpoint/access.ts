@@ -15,8 +15,11 @@ export interface AuthenticationRequest {
 }
 
 export type Authentication<User> =
-  /** `user` becomes the connection's own; `userId` undefined = a good token that names nobody. */
-  | { readonly ok: true; readonly user: User; readonly userId: string | undefined }
+  /**
+   * `user` becomes the connection's own; `userId` undefined = a good token that names nobody. `expiresAtMs`: when the token runs out,
+   * in wall milliseconds; left out = never, or it is of no interest.
+   */
+  | { readonly ok: true; readonly user: User; readonly userId: string | undefined; readonly expiresAtMs?: number }
   /** Answered with an empty body; `challenge` is the value of WWW-Authenticate. */
   | { readonly ok: false; readonly status: number; readonly challenge?: string };
 
@@ -27,7 +30,7 @@ export interface AdmissionRequest<User> {
 }
 
 export type Admission =
-  /** `release` is called once, when the connection's transport is gone. */
+  /** `release` is called once, when the connection is over. */
   | { readonly ok: true; readonly release?: () => void }
   | { readonly ok: false; readonly status: 429 | 503; readonly text: string };
 
@@ -36,7 +39,7 @@ export interface AccessHooks<User> {
   readonly authenticate: (request: AuthenticationRequest) => Authentication<User> | Promise<Authentication<User>>;
   /** Whether a WebSocket may come from this page. Not asked when there is no Origin header. Default: every origin may. */
   readonly isOriginAllowed?: (origin: string) => boolean;
-  /** Limits on connections, per user or address; asked after authentication, for upgrades only. Default: all may. */
+  /** Limits on connections, per user or address; asked after authentication, once for each connection. Default: all may. */
   readonly admit?: (request: AdmissionRequest<User>) => Admission;
   /** The client's address, for servers behind a proxy. Default: the socket's. */
   readonly remoteAddressOf?: (request: IncomingMessage) => string;
@@ -49,7 +52,8 @@ export interface Refusal {
   readonly body: string;
 }
 
-const NOT_CACHEABLE = {
+/** Headers of an answer that must not be kept. */
+export const NOT_CACHEABLE = {
   'Cache-Control': 'no-cache, no-store',
   Expires: 'Thu, 01 Jan 1970 00:00:00 GMT',
   Pragma: 'no-cache',
@@ -64,6 +68,11 @@ export const NO_CONNECTION_ID = textRefusal(400, 'Connection ID required');
 /** The same for GET, whose answers must not be kept. */
 export const NO_CONNECTION_ID_GET = textRefusal(400, 'Connection ID required', false);
 export const UNKNOWN_CONNECTION = textRefusal(404, 'No Connection with that ID');
+export const UNKNOWN_CONNECTION_GET = textRefusal(404, 'No Connection with that ID', false);
+/** The reference lets another user in under a negotiated id; an id is no proof of who one is. */
+export const ID_OF_ANOTHER = textRefusal(403, '');
+export const ID_IN_USE = textRefusal(409, '');
+export const TRANSPORT_NOT_OFFERED = textRefusal(404, '');
 export const METHOD_NOT_ALLOWED = textRefusal(405, '');
 export const SHUTTING_DOWN = textRefusal(503, 'The server is shutting down');
 
@@ -102,4 +111,19 @@ export function unauthenticated(result: { readonly status: number; readonly chal
   // The challenge comes from outside and must not be able to begin a header of its own.
   if (result.challenge !== undefined) headers['WWW-Authenticate'] = result.challenge.replace(/[^\x20-\x7e]/g, ' ');
   return { status: result.status, headers, body: '' };
+}
+
+/** Asks `admit`; an error of it counts as a refusal with 500. */
+export function admission<User>(
+  hooks: AccessHooks<User>,
+  request: AdmissionRequest<User>,
+  onError: (error: unknown, method: string) => void,
+): { readonly release: (() => void) | undefined } | Refusal {
+  try {
+    const answer = hooks.admit?.(request) ?? { ok: true };
+    return answer.ok ? { release: answer.release } : textRefusal(answer.status, answer.text);
+  } catch (error) {
+    onError(error, 'admit');
+    return textRefusal(500, '');
+  }
 }

@@ -13,6 +13,8 @@ export interface Entry<User> {
   /** Whether negotiation agreed on stateful reconnect. */
   readonly isStateful: boolean;
   readonly sinceMs: number;
+  /** Of the client that negotiated it. */
+  readonly address: string;
   /** undefined: nobody has come yet. */
   active: ActiveConnection<User> | undefined;
 }
@@ -27,6 +29,7 @@ export class ConnectionTable<User> {
   readonly #byId = new Map<string, Entry<User>>();
   readonly #releases = new Map<string, () => void>();
   readonly #maximumUnused: number;
+  readonly #unusedByAddress = new Map<string, number>();
   #unused = 0;
 
   /** @param maximumUnused how many may wait for their client at once. */
@@ -44,14 +47,19 @@ export class ConnectionTable<User> {
   }
 
   /** A new entry. Version 0 has one id for both purposes. */
-  add(version: 0 | 1, userId: string | undefined, isStateful: boolean, nowMs: number): Entry<User> {
+  add(version: 0 | 1, negotiated: Omit<Entry<User>, 'connectionId' | 'connectionToken' | 'active'>): Entry<User> {
     const connectionId = newConnectionId();
     const connectionToken = version === 0 ? connectionId : newConnectionId();
-    const entry = { connectionId, connectionToken, userId, isStateful, sinceMs: nowMs, active: undefined };
+    const entry = { ...negotiated, connectionId, connectionToken, active: undefined };
     this.#byToken.set(connectionToken, entry);
     this.#byId.set(connectionId, entry);
-    this.#unused += 1;
+    this.#count(entry, 1);
     return entry;
+  }
+
+  /** How many of that address wait for their client. */
+  unusedOf(address: string): number {
+    return this.#unusedByAddress.get(address) ?? 0;
   }
 
   find(token: string): Entry<User> | undefined {
@@ -60,8 +68,8 @@ export class ConnectionTable<User> {
 
   /** The entry's client has come. */
   use(entry: Entry<User>, active: ActiveConnection<User>): void {
+    this.#count(entry, -1);
     entry.active = active;
-    this.#unused -= 1;
   }
 
   /** Has `release` called when the connection is forgotten. */
@@ -78,6 +86,11 @@ export class ConnectionTable<User> {
     release?.();
   }
 
+  /** Every negotiated connection that is open. */
+  *actives(): Iterable<ActiveConnection<User>> {
+    for (const { active } of this.#byToken.values()) if (active !== undefined) yield active;
+  }
+
   /** Forgets what nobody came for. */
   sweep(nowMs: number, timeoutMs: number): void {
     if (this.#unused === 0) return;
@@ -89,6 +102,13 @@ export class ConnectionTable<User> {
   #remove(entry: Entry<User>): void {
     this.#byToken.delete(entry.connectionToken);
     this.#byId.delete(entry.connectionId);
-    if (entry.active === undefined) this.#unused -= 1;
+    if (entry.active === undefined) this.#count(entry, -1);
+  }
+
+  #count({ address }: Entry<User>, change: 1 | -1): void {
+    this.#unused += change;
+    const count = this.unusedOf(address) + change;
+    if (count === 0) this.#unusedByAddress.delete(address);
+    else this.#unusedByAddress.set(address, count);
   }
 }

@@ -5,18 +5,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../../../time/clock.ts';
-import {
-  type AccessHooks,
-  type Authentication,
-  authenticate,
-  METHOD_NOT_ALLOWED,
-  SHUTTING_DOWN,
-  unauthenticated,
-} from './access.ts';
+import { type AccessHooks, authenticate, SHUTTING_DOWN, unauthenticated } from './access.ts';
 import { ConnectionTable } from './connection-table.ts';
-import { negotiate, onHubPath, writeAnswer } from './http-endpoint.ts';
+import { writeAnswer } from './http-answer.ts';
+import { HttpConnections } from './http-connections.ts';
+import { LongPollingTransport } from './long-polling-transport.ts';
 import type { EndpointOptions } from './options.ts';
-import { normalPath, type Target, targetOf } from './request.ts';
+import { normalPath, targetOf } from './request.ts';
 import type { ConnectionOwner } from './transport.ts';
 import { Upgrades } from './upgrade.ts';
 
@@ -38,12 +33,14 @@ export class Endpoint<User> {
   readonly #path: string;
   readonly #table: ConnectionTable<User>;
   readonly #upgrades: Upgrades<User>;
+  readonly #connections: HttpConnections<User>;
   #isShuttingDown = false;
 
   constructor(settings: EndpointSettings<User>) {
     this.#settings = settings;
     this.#path = normalPath(settings.path);
     this.#table = new ConnectionTable(settings.options.maximumUnusedNegotiations);
+    this.#connections = new HttpConnections(settings, this.#table);
     this.#upgrades = new Upgrades(settings, this.#table, () => this.#isShuttingDown);
   }
 
@@ -55,15 +52,17 @@ export class Endpoint<User> {
   /** Answers a request for this endpoint; false = the path is another's, and nothing was done. */
   handleRequest(request: IncomingMessage, response: ServerResponse): boolean {
     const target = targetOf(request);
-    const isNegotiate = target.path === `${this.#path}/negotiate`;
-    if (!isNegotiate && target.path !== this.#path) return false;
+    const place = this.#placeOf(target.path);
+    if (place === undefined) return false;
     const { hooks, onError } = this.#settings;
     const failed = (error: unknown): void => onError(error, 'authenticate');
-    authenticate(hooks, request, target, failed, (result) => {
-      if (!result.ok) writeAnswer(request, response, unauthenticated(result));
-      else if (this.#isShuttingDown) writeAnswer(request, response, SHUTTING_DOWN);
-      else if (isNegotiate) this.#negotiate(request, response, target, result);
-      else writeAnswer(request, response, onHubPath(request.method ?? '', target, this.#table));
+    authenticate(hooks, request, target, failed, (who) => {
+      if (!who.ok) writeAnswer(request, response, unauthenticated(who));
+      // Who is here may take what there still is, and say goodbye.
+      else if (this.#isShuttingDown && place !== 'connection') writeAnswer(request, response, SHUTTING_DOWN);
+      else if (place === 'negotiate') this.#connections.negotiate({ request, response, target, who });
+      else if (place === 'refresh') this.#connections.refresh({ request, response, target, who });
+      else this.#connections.handle({ request, response, target, who });
     });
     return true;
   }
@@ -84,6 +83,9 @@ export class Endpoint<User> {
   /** Looks at every deadline. `nowMs`: whole milliseconds of the monotonic clock. */
   sweep(nowMs: number): void {
     this.#table.sweep(nowMs, this.#settings.options.unusedNegotiationTimeoutMs);
+    for (const { transport } of this.#table.actives()) {
+      if (transport instanceof LongPollingTransport) transport.sweep(nowMs);
+    }
   }
 
   /** Refuses new connections with 503 from now on. */
@@ -91,19 +93,9 @@ export class Endpoint<User> {
     this.#isShuttingDown = true;
   }
 
-  #negotiate(
-    request: IncomingMessage,
-    response: ServerResponse,
-    target: Target,
-    { userId }: Authentication<User> & { readonly ok: true },
-  ): void {
-    if (request.method !== 'POST') {
-      writeAnswer(request, response, METHOD_NOT_ALLOWED);
-      return;
-    }
-    const { clock, onBusy, options } = this.#settings;
-    const nowMs = Math.floor(clock.monotonicMs());
-    writeAnswer(request, response, negotiate(target, userId, this.#table, options, nowMs));
-    onBusy();
+  #placeOf(path: string): 'connection' | 'negotiate' | 'refresh' | undefined {
+    if (path === this.#path) return 'connection';
+    if (path === `${this.#path}/negotiate`) return 'negotiate';
+    return path === `${this.#path}/refresh` && this.#settings.options.allowTokenRenewal ? 'refresh' : undefined;
   }
 }

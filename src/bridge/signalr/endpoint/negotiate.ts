@@ -7,7 +7,11 @@ import { randomBytes } from 'node:crypto';
 import type { TransportName } from './transport.ts';
 
 /** The transports in the order in which they are offered. */
-const FORMATS: readonly (readonly [TransportName, readonly string[]])[] = [['WebSockets', ['Text', 'Binary']]];
+const FORMATS: readonly (readonly [TransportName, readonly string[]])[] = [
+  ['WebSockets', ['Text', 'Binary']],
+  ['ServerSentEvents', ['Text']],
+  ['LongPolling', ['Text', 'Binary']],
+];
 const WHOLE = /^[+-]?[0-9]{1,10}$/;
 
 /** An id that cannot be guessed: 16 random bytes as 22 characters of base64url, as the reference's. */
@@ -35,16 +39,20 @@ export interface Negotiated {
   readonly isStateful: boolean;
 }
 
-/** The body of the answer; `useStatefulReconnect` stands first, as in the reference. */
+/**
+ * The body of the answer; `useStatefulReconnect` stands first, as in the reference. `tokenLifetimeSeconds`: told to clients that can
+ * renew their token (dotnet/aspnetcore#67111).
+ */
 export function negotiateAnswer(
   version: 0 | 1,
   { connectionId, connectionToken, isStateful }: Negotiated,
   transports: readonly TransportName[],
+  tokenLifetimeSeconds?: number,
 ): string {
   const stateful = isStateful ? { useStatefulReconnect: true } : {};
   const ids = version === 0 ? { connectionId } : { connectionId, connectionToken };
   const availableTransports = FORMATS.filter(([transport]) => transports.includes(transport)).map(
     ([transport, transferFormats]) => ({ transport, transferFormats }),
   );
-  return JSON.stringify({ ...stateful, negotiateVersion: version, ...ids, availableTransports });
+  return JSON.stringify({ ...stateful, negotiateVersion: version, ...ids, availableTransports, tokenLifetimeSeconds });
 }

@@ -69,12 +69,14 @@ export interface ConnectionInfo<User> {
   readonly remoteAddress: string;
   /** Whether negotiation agreed on stateful reconnect; only WebSockets have it. */
   readonly isStateful: boolean;
+  /** When the token runs out, in wall milliseconds; undefined = never, or not known. */
+  readonly expiresAtMs?: number | undefined;
 }
 
 /** A connection as its endpoint sees it. */
 export interface OpenConnection<User> extends TransportObserver {
   /** The client has shown a token of the same user again: with a poll, or to renew it. */
-  onAuthenticated?(user: User): void;
+  onAuthenticated?(user: User, expiresAtMs: number | undefined): void;
   /** Whether the client of a stateful connection may come back with a new transport now; if not it must begin anew. */
   readonly canReattach?: boolean;
   /**

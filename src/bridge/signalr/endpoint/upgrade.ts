@@ -7,13 +7,16 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import {
-  type Admission,
   type Authentication,
+  admission,
   authenticate,
+  ID_IN_USE,
+  ID_OF_ANOTHER,
   NO_CONNECTION_ID_GET,
   type Refusal,
   remoteAddressOf,
   SHUTTING_DOWN,
+  TRANSPORT_NOT_OFFERED,
   textRefusal,
   UNKNOWN_CONNECTION,
   unauthenticated,
@@ -26,10 +29,6 @@ import type { Target } from './request.ts';
 import { WebSocketAcceptor } from './websocket-transport.ts';
 
 const ORIGIN_REFUSED = textRefusal(403, 'Origin not allowed');
-const ID_IN_USE = textRefusal(409, '');
-/** The reference lets another user in under a negotiated id; an id is no proof of who one is. */
-const ID_OF_ANOTHER = textRefusal(403, '');
-const TRANSPORT_NOT_OFFERED = textRefusal(404, '');
 const WEBSOCKET_KEY = /^[+/0-9a-z]{22}==$/i;
 
 type Settings<User> = Omit<EndpointSettings<User>, 'path'>;
@@ -73,34 +72,28 @@ export class Upgrades<User> {
     socket: Duplex,
     head: Buffer,
     target: Target,
-    { user, userId }: Authentication<User> & { readonly ok: true },
+    who: Authentication<User> & { readonly ok: true },
   ): void {
     const { hooks, onBusy, onError, owner } = this.#settings;
+    const { user, userId, expiresAtMs } = who;
     const entry = this.#entryFor(request, target, userId);
     if (entry !== undefined && 'status' in entry) {
       refuse(socket, entry);
       return;
     }
     if (entry?.active !== undefined) {
-      this.#reattach(request, socket, head, entry.active, user);
+      this.#reattach(request, socket, head, entry.active, who);
       return;
     }
     const remoteAddress = remoteAddressOf(hooks, request);
-    let admission: Admission;
-    try {
-      admission = hooks.admit?.({ user, userId, remoteAddress }) ?? { ok: true };
-    } catch (error) {
-      onError(error, 'admit');
-      refuse(socket, textRefusal(500, ''));
-      return;
-    }
-    if (!admission.ok) {
-      refuse(socket, textRefusal(admission.status, admission.text));
+    const admitted = admission(hooks, { user, userId, remoteAddress }, onError);
+    if ('status' in admitted) {
+      refuse(socket, admitted);
       return;
     }
     const id = entry?.connectionId ?? newConnectionId();
     const isStateful = entry?.isStateful ?? false;
-    const { release } = admission;
+    const { release } = admitted;
     // Until the connection is open the socket stands for it; whatever happens to it, what was taken is given back.
     let isOpen = false;
     const giveBack = (): void => {
@@ -113,7 +106,7 @@ export class Upgrades<User> {
     this.#acceptor.accept(request, socket, head, this.#keptRequest(request), (transport) => {
       isOpen = true;
       socket.removeListener('close', giveBack);
-      const connection = owner.open({ id, user, userId, remoteAddress, isStateful }, transport);
+      const connection = owner.open({ id, user, userId, remoteAddress, isStateful, expiresAtMs }, transport);
       if (release !== undefined) this.#table.onForgotten(id, release);
       if (entry !== undefined) this.#table.use(entry, { transport, connection });
       transport.start(connection);
@@ -122,7 +115,13 @@ export class Upgrades<User> {
   }
 
   /** The client of a stateful connection comes back. */
-  #reattach(request: IncomingMessage, socket: Duplex, head: Buffer, active: ActiveConnection<User>, user: User): void {
+  #reattach(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    active: ActiveConnection<User>,
+    { user, expiresAtMs }: Authentication<User> & { readonly ok: true },
+  ): void {
     const { clock, options } = this.#settings;
     const { connection, transport: old } = active;
     if (connection.canReattach !== true) {
@@ -136,7 +135,7 @@ export class Upgrades<User> {
         return;
       }
       active.transport = transport;
-      connection.onAuthenticated?.(user);
+      connection.onAuthenticated?.(user, expiresAtMs);
       transport.start(connection);
       old.abandon();
       clock.schedule(options.closeTimeoutMs, () => old.destroy());

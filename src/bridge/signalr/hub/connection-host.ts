@@ -25,6 +25,8 @@ export interface ConnectionHost<User> {
   readonly lifecycleContext: HubContext;
   /** Whole milliseconds of the monotonic clock. */
   nowMs(): number;
+  /** Milliseconds of the wall clock. */
+  wallMs(): number;
   report(error: unknown, method: string, connectionId: string): void;
   /** The connection is over and its transport gone. Comes once. */
   onGone(connectionId: string): void;

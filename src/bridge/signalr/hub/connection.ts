@@ -63,6 +63,8 @@ export class Connection<User>
   #protocol: HubProtocol | undefined;
   #state: State = 'handshake';
   #user: User;
+  /** When the token runs out, in wall milliseconds. */
+  #expiresAtMs: number | undefined;
   /** When the handshake or the closing began. */
   #phaseSinceMs: number;
   #isConnecting = false;
@@ -74,6 +76,7 @@ export class Connection<User>
     const { options } = host.hub;
     this.id = info.id;
     this.#user = info.user;
+    this.#expiresAtMs = info.expiresAtMs;
     this.userId = info.userId;
     this.remoteAddress = info.remoteAddress;
     this.#isStateful = info.isStateful && transport.name === 'WebSockets';
@@ -193,8 +196,10 @@ export class Connection<User>
     this.#reader.resume();
   }
 
-  onAuthenticated(user: User): void {
+  onAuthenticated(user: User, expiresAtMs: number | undefined): void {
     this.#user = user;
+    this.#expiresAtMs = expiresAtMs;
+    if (this.#state === 'open') this.#attempt('onRenewed', () => this.#host.hub.onRenewed?.(this));
   }
 
   onWritable(): void {
@@ -489,6 +494,11 @@ export class Connection<User>
 
   #sweepOpen(nowMs: number): void {
     const { options } = this.#host.hub;
+    if (options.closeOnAuthenticationExpiration && this.#host.wallMs() >= (this.#expiresAtMs ?? Infinity)) {
+      // As the reference does (transcript 44).
+      this.close({ allowReconnect: true });
+      return;
+    }
     // The ping goes first, so that a client sees it even when its own silence ends the connection now (transcript 64).
     // One that has not taken what it has is not sent more.
     const { isWritable, wantsPings } = this.#transport;

@@ -147,6 +147,8 @@ export interface HubDefinition<User> {
     error: ConnectionError | undefined,
     context: HubContext,
   ) => unknown;
+  /** The client has shown a token of the same user again, with a request of its transport or to renew it; `connection.user` is of that token. */
+  readonly onRenewed?: (connection: HubConnection<User>) => void;
   /** Everything sent to the connection up to `mark` has reached the client's process. Marks only grow. */
   readonly onReceived?: (connection: HubConnection<User>, mark: number) => void;
   readonly options?: Partial<HubOptions>;
@@ -158,6 +160,7 @@ export interface Hub<User> {
   readonly options: HubOptions;
   readonly onConnected: HubDefinition<User>['onConnected'] | undefined;
   readonly onDisconnected: HubDefinition<User>['onDisconnected'] | undefined;
+  readonly onRenewed: HubDefinition<User>['onRenewed'] | undefined;
   readonly onReceived: HubDefinition<User>['onReceived'] | undefined;
 }
 
@@ -168,6 +171,7 @@ export function hub<User>(definition: HubDefinition<User>): Hub<User> {
     options: hubOptions(definition.options),
     onConnected: definition.onConnected,
     onDisconnected: definition.onDisconnected,
+    onRenewed: definition.onRenewed,
     onReceived: definition.onReceived,
   };
 }

@@ -102,6 +102,8 @@ export function sweepIntervalMs(options: HubOptions): number {
     options.receiptTimeoutMs,
     options.statefulReconnectTimeoutMs,
     options.unusedNegotiationTimeoutMs,
+    options.pollTimeoutMs,
+    options.disconnectTimeoutMs,
   );
   return Math.max(10, Math.min(1_000, Math.floor(shortest / 4)));
 }

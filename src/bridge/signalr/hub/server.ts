@@ -149,6 +149,10 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
     return Math.floor(this.#options.clock.monotonicMs());
   }
 
+  wallMs(): number {
+    return this.#options.clock.now();
+  }
+
   report(error: unknown, method: string, connectionId: string | undefined): void {
     try {
       this.#options.onError?.(error, { method, connectionId });

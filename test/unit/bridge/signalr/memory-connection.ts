@@ -131,6 +131,7 @@ export class MemoryHost {
       context: this.context,
       lifecycleContext: lifecycleContext(this.router),
       nowMs: () => Math.floor(this.clock.monotonicMs()),
+      wallMs: () => this.clock.now(),
       report: (error, method) => void this.reported.push({ error, method }),
       onGone: (connectionId) => {
         this.gone.push(connectionId);
