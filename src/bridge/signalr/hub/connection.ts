@@ -212,7 +212,13 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
   }
 
   recordEnd(data: Buffer, start: number): number {
-    return this.#protocol === undefined ? handshakeRecordEnd(data, start) : this.#protocol.recordEnd(data, start);
+    if (this.#protocol === undefined) return handshakeRecordEnd(data, start);
+    try {
+      return this.#protocol.recordEnd(data, start);
+    } catch (error) {
+      this.#onInvalidRecord(error);
+      return -1;
+    }
   }
 
   onRecord(data: Buffer, start: number, end: number): void {
@@ -224,9 +230,13 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
       const dispatcher = this.#dispatcher;
       dispatcher?.dispatch(this.#protocol.parse(data, start, end, dispatcher));
     } catch (error) {
-      if (!(error instanceof InvalidRecordError)) throw error;
-      this.#closeFailed('invalid-record', error.message, error, true);
+      this.#onInvalidRecord(error);
     }
+  }
+
+  #onInvalidRecord(error: unknown): void {
+    if (!(error instanceof InvalidRecordError)) throw error;
+    this.#closeFailed('invalid-record', error.message, error, true);
   }
 
   onTooLarge(): void {
@@ -260,7 +270,7 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
   // Beginning
 
   #shakeHands(record: string): void {
-    const agreed = readHandshake(record, this.#host.protocols, this.detailedErrors);
+    const agreed = readHandshake(record, this.#host.protocols, this.detailedErrors, this.#transport.isBinary);
     if (typeof agreed === 'string') {
       this.#beginClosing(handshakeError(agreed));
       return;

@@ -27,11 +27,12 @@ export function handshakeError(reason: string): string {
   return `${JSON.stringify({ error: reason })}\u001e`;
 }
 
-/** The protocol the handshake record asks for, or the reason why not. Versions below the known ones pass, as in the reference. */
+/** The protocol the handshake record asks for, or the reason why not; `isBinary`: the transport carries bytes. Versions below the known ones pass, as in the reference. */
 export function readHandshake(
   record: string,
   protocols: readonly HubProtocol[],
   detailedErrors: boolean,
+  isBinary: boolean,
 ): HubProtocol | string {
   const failed = (detail: string): string => (detailedErrors ? `${FAILED} InvalidDataException: ${detail}` : FAILED);
   let request: unknown;
@@ -54,6 +55,9 @@ export function readHandshake(
   if (found === undefined) return `The protocol '${protocol}' is not supported.`;
   if (version.value > found.maximumVersion) {
     return `The server does not support version ${version.value} of the '${found.name}' protocol.`;
+  }
+  if (found.transferFormat === 'Binary' && !isBinary) {
+    return `Cannot use the '${found.name}' protocol on the current transport. The transport does not support 'Binary' transfer format.`;
   }
   return found;
 }

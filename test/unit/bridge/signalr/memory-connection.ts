@@ -11,7 +11,7 @@ import type { ConnectionError } from '../../../../src/bridge/signalr/hub/errors.
 import { type HubConnection, type HubDefinition, hub } from '../../../../src/bridge/signalr/hub/hub.ts';
 import { OutboundFlusher } from '../../../../src/bridge/signalr/hub/outbound-flusher.ts';
 import { ProbePacer } from '../../../../src/bridge/signalr/hub/receipts.ts';
-import { jsonProtocol } from '../../../../src/bridge/signalr/protocol/json-protocol.ts';
+import { protocolsOf } from '../../../../src/bridge/signalr/protocol/protocols.ts';
 import { FakeClock } from '../../../fixtures/fake-clock.ts';
 
 export interface TestUser {
@@ -21,7 +21,7 @@ export interface TestUser {
 /** A transport whose other end is the test. */
 export class MemoryTransport implements Transport {
   readonly name = 'WebSockets';
-  readonly isBinary = true;
+  isBinary = true;
   readonly canProve = true;
   readonly wantsPings = true;
   readonly request = undefined;
@@ -98,10 +98,10 @@ export class MemoryHost {
         return definition.onDisconnected?.(connection, error);
       },
     });
-    const { receiptProbeDelayMs, receiptProbeIntervalMs } = checked.options;
+    const { receiptProbeDelayMs, receiptProbeIntervalMs, protocols, memberNaming } = checked.options;
     this.#host = {
       hub: checked,
-      protocols: [jsonProtocol],
+      protocols: protocolsOf(protocols, memberNaming),
       flusher: new OutboundFlusher(),
       pacer: new ProbePacer(this.clock, receiptProbeDelayMs, receiptProbeIntervalMs),
       nowMs: () => Math.floor(this.clock.monotonicMs()),
