@@ -13,7 +13,7 @@ import { type InboundMessage, type InvocationMessage, messageType } from './mess
 import type { MethodEntry } from './method-table.ts';
 import { isOfKind, type ParameterKind } from './parameters.ts';
 import { type Binder, type HubProtocol, InvalidRecordError } from './protocol.ts';
-import { formOf, isScalar, type ValueForms } from './value-forms.ts';
+import { formOf, isPlain, type ValueForms } from './value-forms.ts';
 
 /** Ends every record. */
 export const RECORD_SEPARATOR = 0x1e;
@@ -113,14 +113,18 @@ function dateText(date: Date): string {
   return date.toISOString().replace(/\.?0+Z$/, 'Z');
 }
 
-/** Nearly all events have plain arguments: those are not looked into. */
 function argumentsText(args: readonly unknown[], forms: ValueForms): string {
-  return JSON.stringify(args.every(isScalar) ? args : formOf(args, forms));
+  return JSON.stringify(inForm(args, forms));
 }
 
 /** undefined, and what JSON leaves out, is null. */
 function valueText(value: unknown, forms: ValueForms): string {
-  return JSON.stringify(isScalar(value) ? value : formOf(value, forms)) ?? 'null';
+  return JSON.stringify(inForm(value, forms)) ?? 'null';
+}
+
+/** Nearly all values are plain: they are only looked over, not walked through. */
+function inForm(value: unknown, forms: ValueForms): unknown {
+  return forms.rename === undefined && isPlain(value) ? value : formOf(value, forms);
 }
 
 function parseObject(text: string): WireMessage {
