@@ -2,14 +2,14 @@
  * The MessagePack hub protocol (HubProtocol.md, "MessagePack (MsgPack) Encoding"): a record is its length as a base-128 number of one
  * to five bytes, then a MessagePack array.
  *
- * Strictness is the reference's: elements stand where they must and have their types, more of them than are known are let pass, and what
- * is wrong with the arguments of a call fails the call only. Types the protocol does not know are ignored, as its text demands
- * (the reference stops listening instead). Bytes that are no MessagePack at all, or nested over 64 deep, are refused.
+ * Strictness is the reference's: elements stand where they must and have their types, more of them than are known are let pass, and
+ * arguments that are wrong or no MessagePack at all fail their call only. Types the protocol does not know are ignored, as its text demands
+ * (the reference stops listening instead). Text that is not UTF-8 does not fit any parameter (the reference mends it).
  */
 import { WRONG_ITEM, WRONG_RESULT, WRONG_TYPES, wrongCount } from './binding-failures.ts';
 import { type MemberNaming, renameOf } from './member-names.ts';
 import { MessagePackReader } from './messagepack-reader.ts';
-import { messagePackForms, recordOf, valueOfKind } from './messagepack-values.ts';
+import { messagePackForms, type ReadValue, recordOf, valueOfKind } from './messagepack-values.ts';
 import { type InboundMessage, type InvocationMessage, messageType } from './messages.ts';
 import type { MethodEntry } from './method-table.ts';
 import type { ParameterKind } from './parameters.ts';
@@ -109,7 +109,10 @@ function read(reader: MessagePackReader, binder: Binder): InboundMessage {
     case messageType.streamItem: {
       reader.skipHeaders();
       const invocationId = requiredText(reader, 'invocationId');
-      return { type, invocationId, ...bound(binder.itemKind(invocationId), reader, WRONG_ITEM) };
+      const kind = binder.itemKind(invocationId);
+      // The item of no stream is not even looked at.
+      if (kind === undefined) return { type, invocationId, item: undefined, bindingFailure: undefined };
+      return { type, invocationId, ...bound(kind, reader, WRONG_ITEM) };
     }
     case messageType.completion:
       return readCompletion(reader, binder);
@@ -144,12 +147,19 @@ function readInvocation(
   const target = requiredText(reader, 'target');
   const method = binder.method(target);
   const args: unknown[] = [];
-  const bindingFailure = readArguments(method, args, reader);
+  let bindingFailure: string | undefined;
+  try {
+    bindingFailure = readArguments(method, args, reader);
+  } catch (error) {
+    if (!(error instanceof InvalidRecordError)) throw error;
+    // Nobody can tell where the arguments end; the next record begins where this one's length says.
+    return { type, invocationId, target, method, args: NOTHING, streamIds: NOTHING, bindingFailure: WRONG_TYPES };
+  }
   const streamIds = length >= WITH_STREAM_IDS ? readStreamIds(reader) : NOTHING;
   return { type, invocationId, target, method, args, streamIds, bindingFailure };
 }
 
-/** Fills `args` with what fits the method; answers what is wrong when it does not fit. Always reads to the end of the arguments. */
+/** Fills `args` with what fits the method; answers what is wrong when it does not fit. Reads to the end of the arguments, or throws InvalidRecordError. */
 function readArguments(
   method: MethodEntry | undefined,
   args: unknown[],
@@ -201,7 +211,12 @@ function readCompletion(
     case resultKind.none:
       return nothing;
     case resultKind.value: {
-      const { item, bindingFailure } = bound(binder.resultKind(invocationId), reader, WRONG_RESULT);
+      const kind = binder.resultKind(invocationId);
+      if (kind === undefined) {
+        reader.skip();
+        return { ...nothing, hasResult: true };
+      }
+      const { item, bindingFailure } = bound(kind, reader, WRONG_RESULT);
       return { ...nothing, hasResult: true, result: item, bindingFailure };
     }
     default:
@@ -209,16 +224,20 @@ function readCompletion(
   }
 }
 
-/** The value that follows; `failure` says what to call it when it does not fit, `kind` is undefined when nobody wants it. */
+/** The value that follows; `failure` says what to call it when it does not fit. */
 function bound(
-  kind: ParameterKind | undefined,
+  kind: ParameterKind,
   reader: MessagePackReader,
   failure: string,
 ): { readonly item: unknown; readonly bindingFailure: string | undefined } {
   const start = reader.position;
-  reader.skip();
-  if (kind === undefined) return { item: undefined, bindingFailure: undefined };
-  const read = valueOfKind(reader, start, kind);
+  let read: ReadValue | undefined;
+  try {
+    reader.skip();
+    read = valueOfKind(reader, start, kind);
+  } catch (error) {
+    if (!(error instanceof InvalidRecordError)) throw error;
+  }
   return { item: read?.value, bindingFailure: read === undefined ? failure : undefined };
 }
 
