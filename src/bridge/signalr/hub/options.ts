@@ -8,9 +8,9 @@ import { type ProtocolName, protocolNames } from '../protocol/protocols.ts';
 
 /** Limits and times. Milliseconds and bytes as the names say. */
 export interface HubOptions extends EndpointOptions {
-  /** Protocols that clients may choose. Default: JSON and MessagePack. */
+  /** Protocols that clients may choose; at least one. Default: `json` and `messagepack`. */
   readonly protocols: readonly ProtocolName[];
-  /** How members of objects are named when they are written, in every protocol. Default `as-written`. */
+  /** How members of objects are named when they are written, in every protocol: `as-written` or `camelCase`. Default `as-written`. */
   readonly memberNaming: MemberNaming;
   /** A Ping goes to every client this often, whatever else is sent. Default 15,000 (half the stock client's patience). */
   readonly keepAliveIntervalMs: number;
@@ -68,6 +68,8 @@ export function hubOptions(given: Partial<HubOptions> = {}): HubOptions {
     }
   }
   if (options.protocols.length === 0) problems.push('protocols must name at least one');
+  for (const name of options.protocols)
+    if (!protocolNames.includes(name)) problems.push(`there is no protocol '${name}'`);
   if (options.maximumReceiveMessageBytes < 256) problems.push('maximumReceiveMessageBytes must be at least 256');
   if (options.maximumFrameBytes < options.maximumReceiveMessageBytes) {
     problems.push('maximumFrameBytes must not be below maximumReceiveMessageBytes');

@@ -1,50 +1,13 @@
 import { encode } from '@msgpack/msgpack';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type HubMethod, method } from '../../../../src/bridge/signalr/hub/hub.ts';
 import { jsonProtocol } from '../../../../src/bridge/signalr/protocol/json-protocol.ts';
 import {
   messagePackProtocol as codec,
   messagePackProtocolOf,
 } from '../../../../src/bridge/signalr/protocol/messagepack-protocol.ts';
 import type { InboundMessage, InvocationMessage } from '../../../../src/bridge/signalr/protocol/messages.ts';
-import { MethodTable } from '../../../../src/bridge/signalr/protocol/method-table.ts';
-import { type ParameterKind, param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
-import { type Binder, InvalidRecordError } from '../../../../src/bridge/signalr/protocol/protocol.ts';
-
-const nothing = (): null => null;
-const methods: Record<string, HubMethod<unknown>> = {
-  Text: method([param.string], nothing),
-  Int: method([param.int], nothing),
-  Number: method([param.number], nothing),
-  Bool: method([param.bool], nothing),
-  Any: method([param.any], nothing),
-  Json: method([param.json], nothing),
-  None: method([], nothing),
-  History: method([param.string, param.optional(param.int, 0), param.optional(param.int, 50)], nothing),
-};
-const table = new MethodTable(methods);
-const binder: Binder = {
-  method: (target) => table.find(target),
-  itemKind: (id) => (id === 'ints' ? 'int' : undefined),
-  resultKind: (id) => (id === 'texts' ? 'string' : undefined),
-};
-
-const hex = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex');
-
-/** A record with this payload. Its length is written by hand: the codec under test must not check itself. */
-function record(payload: Uint8Array): Buffer {
-  const prefix: number[] = [];
-  let rest = payload.length;
-  for (; rest > 127; rest >>>= 7) prefix.push((rest & 127) | 128);
-  return Buffer.concat([Buffer.from([...prefix, rest]), payload]);
-}
-
-/** Parses the record, which must be one to its end. */
-function parse(data: Buffer): InboundMessage {
-  expect(codec.recordEnd(data, 0)).toBe(data.length);
-  return codec.parse(data, 0, data.length, binder);
-}
+import { InvalidRecordError } from '../../../../src/bridge/signalr/protocol/protocol.ts';
+import { binder, hex, parse, record } from './messagepack-bytes.ts';
 
 const parsed = (message: unknown): InboundMessage => parse(record(encode(message)));
 const call = (target: string, args: unknown): InvocationMessage =>
@@ -111,7 +74,7 @@ describe('the MessagePack protocol, writing', () => {
   const circle: Record<string, unknown> = {};
   circle.self = circle;
   it.each([
-    ['a function', nothing],
+    ['a function', (): null => null],
     ['a symbol', Symbol('x')],
     ['a number of 65 bits', 2n ** 64n],
     ['an invalid date', new Date(Number.NaN)],
@@ -362,103 +325,5 @@ describe('the MessagePack protocol, reading arguments', () => {
     expect(message.args).toEqual([{ bytes: new Uint8Array([1, 2, 3]), text: 'abc' }]);
     const { bytes } = message.args[0] as { bytes: Uint8Array };
     expect(bytes.buffer).not.toBe(data.buffer);
-  });
-});
-
-describe('the MessagePack protocol, given anything', () => {
-  const value = fc.letrec((tie) => ({
-    value: fc.oneof(
-      { maxDepth: 4 },
-      fc.constant(null),
-      fc.boolean(),
-      fc.integer(),
-      fc.maxSafeInteger(),
-      fc.double({ noNaN: true }),
-      fc.string({ unit: 'binary' }),
-      fc.date({ noInvalidDate: true }),
-      fc.uint8Array(),
-      fc.array(tie('value')),
-      fc.dictionary(
-        fc.string().filter((name) => name !== '__proto__'),
-        tie('value'),
-      ),
-    ),
-  })).value;
-
-  it('reads what the stock codec has written', () => {
-    fc.assert(
-      fc.property(fc.string(), value, (id, given) => {
-        const message = parsed([1, {}, id, 'Any', [given], []]) as InvocationMessage;
-        expect(message).toMatchObject({ invocationId: id || undefined, bindingFailure: undefined });
-        expect(message.args).toEqual([normalised(given)]);
-      }),
-    );
-  });
-
-  it('reads what it has written itself', () => {
-    fc.assert(
-      fc.property(value, (given) => {
-        const written = codec.writeInvocation('Any', [given], '1') as Buffer;
-        expect((parse(written) as InvocationMessage).args).toEqual([normalised(given)]);
-      }),
-    );
-  });
-
-  /** -0 is written as 0. */
-  function normalised(given: unknown): unknown {
-    if (Object.is(given, -0)) return 0;
-    if (Array.isArray(given)) return given.map(normalised);
-    if (typeof given !== 'object' || given === null || given instanceof Date || given instanceof Uint8Array)
-      return given;
-    return Object.fromEntries(Object.entries(given).map(([name, member]) => [name, normalised(member)]));
-  }
-
-  const kinds: readonly (ParameterKind | undefined)[] = ['any', 'json', 'int', 'string', undefined];
-  function survives(payload: Uint8Array): void {
-    for (const kind of kinds) {
-      const anything: Binder = {
-        method: () => table.find(kind === undefined ? 'None' : kind === 'string' ? 'Text' : kind),
-        itemKind: () => kind,
-        resultKind: () => kind,
-      };
-      const data = record(payload);
-      try {
-        codec.parse(data, 0, data.length, anything);
-      } catch (error) {
-        expect(error).toBeInstanceOf(InvalidRecordError);
-      }
-    }
-  }
-
-  it('throws nothing but InvalidRecordError for random bytes', () => {
-    fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), survives), { numRuns: 5_000 });
-  });
-
-  it('throws nothing but InvalidRecordError for records with broken bytes', () => {
-    const message = fc.tuple(fc.integer({ min: 1, max: 9 }), value, fc.nat(), fc.nat(255), fc.nat());
-    fc.assert(
-      fc.property(message, ([type, given, where, byte, cut]) => {
-        const shapes = { 2: [type, {}, '1', given], 3: [type, {}, '1', 3, given], 7: [type, 'x', true], 8: [type, 5] };
-        const payload = encode(shapes[type as 2] ?? [type, {}, '1', 'Any', [given], ['s']]);
-        payload[where % payload.length] = byte;
-        survives(payload);
-        survives(payload.subarray(0, cut % payload.length));
-      }),
-      { numRuns: 3_000 },
-    );
-  });
-
-  it('finds no end that is not one for random lengths', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 8 }), (bytes) => {
-        try {
-          const end = codec.recordEnd(Buffer.from(bytes), 0);
-          expect(end === -1 || (end > 0 && end <= 2 ** 31 + 4)).toBe(true);
-        } catch (error) {
-          expect(error).toBeInstanceOf(InvalidRecordError);
-        }
-      }),
-      { numRuns: 2_000 },
-    );
   });
 });
