@@ -208,9 +208,11 @@ export class MessagePackReader {
     const data = this.#data;
     if (length === 4) return true;
     if (length === 8) return data.readUInt32BE(start) >>> 2 <= MAXIMUM_NANOSECONDS;
-    if (length !== 12 || data.readUInt32BE(start) > MAXIMUM_NANOSECONDS) return false;
+    if (length !== 12) return false;
+    const nanoseconds = data.readUInt32BE(start);
     const seconds = data.readBigInt64BE(start + 4);
-    return seconds >= -MAXIMUM_SECONDS && seconds < MAXIMUM_SECONDS;
+    if (seconds === MAXIMUM_SECONDS) return nanoseconds === 0;
+    return nanoseconds <= MAXIMUM_NANOSECONDS && seconds >= -MAXIMUM_SECONDS && seconds < MAXIMUM_SECONDS;
   }
 
   #scalar(start: number): string | number | bigint | boolean | null | undefined {

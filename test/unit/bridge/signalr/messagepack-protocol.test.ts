@@ -260,6 +260,7 @@ describe('the MessagePack protocol, reading arguments', () => {
     ['Any', '92 cf 0020000000000001 d3 0000000000000005', [2 ** 53, 5]],
     ['Any', 'd6 ff 386d4380', new Date('2000-01-01T00:00:00Z')],
     ['Any', 'c7 0c ff 00000000 ffffffffffffffff', new Date(-1000)],
+    ['Any', 'c7 0c ff 00000000 000007dba8218000', new Date(8.64e15)],
     ['Any', '81 05 a161', { 5: 'a' }],
   ] as const)('takes for %s the bytes %s', (target, bytes, expected) => {
     const message = callWith(target, bytes);
@@ -287,6 +288,7 @@ describe('the MessagePack protocol, reading arguments', () => {
     ['Any', 'd4 05 00'],
     ['Any', 'd4 ff 00'],
     ['Any', 'd7 ff ffffffff 00000000'],
+    ['Any', 'c7 0c ff 00000001 000007dba8218000'],
     ['Any', 'c7 0c ff 00000000 7fffffffffffffff'],
     ['Any', '81 c0 c0'],
     ['Any', '81 a9 5f5f70726f746f5f5f 80'],
