@@ -32,6 +32,7 @@ const RULES: readonly Rule[] = [
 /** Packages that only the named folders may import. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   ws: ['src/bridge/signalr/endpoint'],
+  '@msgpack/msgpack': ['src/bridge/signalr/protocol'],
   jose: ['src/auth'],
   pino: ['src/ops'],
   'prom-client': ['src/ops'],

@@ -2,7 +2,8 @@
  * Whether what the server sent is what the transcript says, by the rules of the transcripts' README: strings, member names, order
  * and numbers as recorded; ids, dates and the cutting into frames may differ.
  */
-import type { Observed } from './raw-client.ts';
+import { binaryRecords } from './messagepack-records.ts';
+import { type Observed, opcode } from './raw-client.ts';
 import type { Line } from './transcript.ts';
 
 /** What the server must send next on a connection. */
@@ -13,7 +14,7 @@ export type Expected =
       readonly headers: Readonly<Record<string, string>>;
       readonly body: string;
     }
-  | { readonly kind: 'record'; readonly text: string }
+  | { readonly kind: 'record'; readonly text: string; readonly isBinary?: true }
   | { readonly kind: 'ping' | 'pong'; readonly payload: string }
   | { readonly kind: 'close-frame'; readonly code: number; readonly reason: string }
   | { readonly kind: 'end' };
@@ -48,7 +49,7 @@ export class IdMap {
   }
 }
 
-/** The items a line of the server stands for; `rest` is a record that began in an earlier fragment. */
+/** The items a line of the server stands for; `rest` is a record that began in an earlier frame, of binary ones in base64. */
 export function expectedOf(line: Line, rest: string): { readonly items: readonly Expected[]; readonly rest: string } {
   switch (line.kind) {
     case 'http': {
@@ -62,6 +63,11 @@ export function expectedOf(line: Line, rest: string): { readonly items: readonly
       const records = (rest + line.data).split('\u001e');
       const remaining = records.pop() ?? '';
       return { items: records.map((text) => ({ kind: 'record', text }) as const), rest: remaining };
+    }
+    case 'ws-binary': {
+      const records = binaryRecords(Buffer.concat([Buffer.from(rest, 'base64'), Buffer.from(line.data, 'base64')]));
+      const items = records.texts.map((text) => ({ kind: 'record', text, isBinary: true }) as const);
+      return { items, rest: records.rest.toString('base64') };
     }
     case 'ws-pong':
       return { items: [{ kind: 'pong', payload: line.data }], rest };
@@ -91,7 +97,9 @@ export function difference(expected: Expected, observed: Observed, ids: IdMap): 
     return unasked === undefined ? undefined : `unexpected header ${unasked}: ${shown}`;
   }
   if (expected.kind === 'record' && observed.kind === 'record') {
-    if (observed.opcode !== 1) return `a frame that is no text: ${shown}`;
+    if (observed.opcode !== (expected.isBinary === true ? opcode.binary : opcode.text)) {
+      return `in a frame of the wrong kind: ${shown}`;
+    }
     const text = withRecordedInvocationId(expected.text, observed.text, ids);
     return sameBody(expected.text, text, ids) ? undefined : shown;
   }
@@ -121,7 +129,7 @@ function sameHeader(name: string, expected: string, actual: string | undefined):
 }
 
 function sameBody(expected: string, actual: string, ids: IdMap): boolean {
-  if (!expected.startsWith('{')) return expected === actual;
+  if (!expected.startsWith('{') && !expected.startsWith('[')) return expected === actual;
   return sameJson(decode(expected), decode(actual), ids);
 }
 

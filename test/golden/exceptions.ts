@@ -41,11 +41,9 @@ interface RecordedMessage {
   readonly timestamp: string;
 }
 
-/** A history answer with every message as the page's contract has it. */
-function withWholeMessages(item: Expected): Expected {
-  if (item.kind !== 'record' || !item.text.includes('"result":[{"id"')) return item;
-  const answer = JSON.parse(item.text) as { result: readonly RecordedMessage[] };
-  const result = answer.result.map(({ id, senderId, receiverId, text, status, timestamp }) => ({
+/** A recorded message with all members of the page's contract. */
+function wholeMessage({ id, senderId, receiverId, text, status, timestamp }: RecordedMessage): object {
+  return {
     id,
     messageId: id,
     senderId,
@@ -59,7 +57,45 @@ function withWholeMessages(item: Expected): Expected {
     isRead: status === 'read',
     readAt: status === 'read' ? timestamp : null,
     isDeleted: false,
-  }));
+  };
+}
+
+/** A record of MessagePack. */
+const packed = (message: readonly unknown[]): Expected => ({
+  kind: 'record',
+  text: JSON.stringify(message),
+  isBinary: true,
+});
+
+/** An answer of MessagePack as this server writes its objects: with the members' names that JSON has. */
+function withJsonNames(item: Expected): Expected {
+  if (item.kind !== 'record' || item.isBinary !== true || !item.text.includes('"Id"')) return item;
+  return {
+    ...item,
+    text: item.text.replace(/"([A-Z])(\w+)":/g, (_all, first, rest) => `"${first.toLowerCase()}${rest}":`),
+  };
+}
+
+/** A history answer of MessagePack with every message as the page's contract has it. */
+function withWholePackedMessages(item: Expected): Expected {
+  const named = withJsonNames(item);
+  if (named.kind !== 'record' || !named.text.startsWith('[3,{},"25",3,')) return item;
+  const [type, headers, id, kind, result] = JSON.parse(named.text) as [
+    number,
+    object,
+    string,
+    number,
+    readonly (Omit<RecordedMessage, 'timestamp'> & { readonly timestamp: { readonly $date: string } })[],
+  ];
+  const messages = result.map((message) => wholeMessage({ ...message, timestamp: message.timestamp.$date }));
+  return packed([type, headers, id, kind, messages]);
+}
+
+/** A history answer with every message as the page's contract has it. */
+function withWholeMessages(item: Expected): Expected {
+  if (item.kind !== 'record' || !item.text.includes('"result":[{"id"')) return item;
+  const answer = JSON.parse(item.text) as { result: readonly RecordedMessage[] };
+  const result = answer.result.map(wholeMessage);
   return record(JSON.stringify({ ...answer, result }));
 }
 
@@ -256,5 +292,67 @@ export const exceptions: readonly Exception[] = [
     transcript: '22',
     connections: ['A'],
     change: replacing('"invocationId":"2"', failure('2', 'GetMessageHistory', 'Access denied')),
+  },
+  {
+    name: 'optional arguments may be left out over MessagePack, and history of other people is refused',
+    reason: 'As in JSON: the call has two of four arguments, and names two strangers.',
+    transcript: '59',
+    connections: ['A'],
+    change: replacing(
+      '"12"',
+      packed([
+        3,
+        {},
+        '12',
+        1,
+        "An unexpected error occurred invoking 'GetMessageHistory' on the server. HubException: Access denied",
+      ]),
+    ),
+  },
+  {
+    name: 'members have the same names over MessagePack as in JSON',
+    reason:
+      "The reference's MessagePack writes its classes' own names, its JSON camel case; one naming for both is what a hub's option says.",
+    transcript: '59',
+    connections: ['A'],
+    change: (expected) => expected.map(withJsonNames),
+  },
+  {
+    name: "messages have all members of the page's contract over MessagePack, and their times as text",
+    reason:
+      'As in JSON; the contract has times as ISO 8601, and one encoding serves the page whichever protocol it speaks.',
+    transcript: '59',
+    connections: ['A'],
+    change: (expected) => expected.map(withWholePackedMessages),
+  },
+  {
+    name: 'dates that no JavaScript date can be are text',
+    reason:
+      'One of seven digits, one without a zone and one with an offset; in MessagePack the reference has forms for them.',
+    transcript: '59',
+    connections: ['A'],
+    change: replacing(
+      '"27"',
+      packed([
+        3,
+        {},
+        '27',
+        3,
+        [
+          { $date: '2024-01-02T03:04:05.000Z' },
+          { $date: '2024-01-02T03:04:05.120Z' },
+          '2024-01-02T03:04:05.1234567Z',
+          '2024-01-02T03:04:05',
+          '2024-01-02T03:04:05+01:00',
+        ],
+      ]),
+    ),
+  },
+  {
+    name: 'unknown message types are ignored over MessagePack',
+    reason: 'As in JSON.',
+    transcript: '60',
+    connections: ['C'],
+    change: (expected) => [...expected, packed([3, {}, 'p', 3, 'still here'])],
   },
 ];

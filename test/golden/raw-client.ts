@@ -3,6 +3,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { binaryRecords } from './messagepack-records.ts';
 
 /** Something the server sent. */
 export type Observed =
@@ -33,6 +34,7 @@ export class RawClient {
   #message: Buffer[] = [];
   #messageOpcode = 0;
   #rest = '';
+  #binaryRest: Buffer = Buffer.alloc(0);
   #isEnded = false;
 
   constructor(port: number, onObserved: (observed: Observed) => void) {
@@ -158,8 +160,15 @@ export class RawClient {
     if (code !== opcode.continuation) this.#messageOpcode = code;
     this.#message.push(payload);
     if (!isFinal) return;
-    const records = (this.#rest + Buffer.concat(this.#message).toString('utf8')).split('\u001e');
+    const message = Buffer.concat(this.#message);
     this.#message = [];
+    if (this.#messageOpcode === opcode.binary) {
+      const { texts, rest } = binaryRecords(Buffer.concat([this.#binaryRest, message]));
+      this.#binaryRest = rest;
+      for (const text of texts) this.#onObserved({ kind: 'record', text, opcode: opcode.binary });
+      return;
+    }
+    const records = (this.#rest + message.toString('utf8')).split('\u001e');
     this.#rest = records.pop() ?? '';
     for (const text of records) this.#onObserved({ kind: 'record', text, opcode: this.#messageOpcode });
   }

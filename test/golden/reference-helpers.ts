@@ -14,12 +14,13 @@ const sampleDto = {
   receiverId: 'b',
   text: 't',
   status: 'sent',
-  timestamp: '2024-01-02T03:04:05Z',
+  timestamp: new Date('2024-01-02T03:04:05Z'),
 };
 
+/** JavaScript's dates are in UTC and have milliseconds: the other three are text. */
 const sampleDates = [
-  '2024-01-02T03:04:05Z',
-  '2024-01-02T03:04:05.12Z',
+  new Date('2024-01-02T03:04:05Z'),
+  new Date('2024-01-02T03:04:05.12Z'),
   '2024-01-02T03:04:05.1234567Z',
   '2024-01-02T03:04:05',
   '2024-01-02T03:04:05+01:00',

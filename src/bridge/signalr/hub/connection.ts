@@ -239,7 +239,13 @@ export class Connection<User>
   }
 
   recordEnd(data: Buffer, start: number): number {
-    return this.#protocol === undefined ? handshakeRecordEnd(data, start) : this.#protocol.recordEnd(data, start);
+    if (this.#protocol === undefined) return handshakeRecordEnd(data, start);
+    try {
+      return this.#protocol.recordEnd(data, start);
+    } catch (error) {
+      this.#onInvalidRecord(error);
+      return -1;
+    }
   }
 
   onRecord(data: Buffer, start: number, end: number): void {
@@ -253,9 +259,13 @@ export class Connection<User>
       const message = this.#protocol.parse(data, start, end, dispatcher);
       if (this.#link === undefined || this.#link.accepts(message)) dispatcher.dispatch(message);
     } catch (error) {
-      if (!(error instanceof InvalidRecordError)) throw error;
-      this.#closeFailed('invalid-record', error.message, error, true);
+      this.#onInvalidRecord(error);
     }
+  }
+
+  #onInvalidRecord(error: unknown): void {
+    if (!(error instanceof InvalidRecordError)) throw error;
+    this.#closeFailed('invalid-record', error.message, error, true);
   }
 
   onTooLarge(): void {
@@ -307,7 +317,7 @@ export class Connection<User>
   // Beginning
 
   #shakeHands(record: string): void {
-    const agreed = readHandshake(record, this.#host.protocols, this.detailedErrors);
+    const agreed = readHandshake(record, this.#host.protocols, this.detailedErrors, this.#transport.isBinary);
     if (typeof agreed === 'string') {
       this.#beginClosing(handshakeError(agreed));
       return;

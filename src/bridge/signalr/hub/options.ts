@@ -3,9 +3,15 @@
  * Defaults are the reference's where it has one.
  */
 import { defaultEndpointOptions, type EndpointOptions } from '../endpoint/options.ts';
+import type { MemberNaming } from '../protocol/member-names.ts';
+import { type ProtocolName, protocolNames } from '../protocol/protocols.ts';
 
 /** Limits and times. Milliseconds and bytes as the names say. */
 export interface HubOptions extends EndpointOptions {
+  /** Protocols that clients may choose; at least one. Default: `json` and `messagepack`. */
+  readonly protocols: readonly ProtocolName[];
+  /** How members of objects are named when they are written, in every protocol: `as-written` or `camelCase`. Default `as-written`. */
+  readonly memberNaming: MemberNaming;
   /** A Ping goes to every client this often, whatever else is sent. Default 15,000 (half the stock client's patience). */
   readonly keepAliveIntervalMs: number;
   /**
@@ -56,6 +62,8 @@ export interface HubOptions extends EndpointOptions {
 
 export const defaultHubOptions: HubOptions = {
   ...defaultEndpointOptions,
+  protocols: protocolNames,
+  memberNaming: 'as-written',
   keepAliveIntervalMs: 15_000,
   clientTimeoutMs: 30_000,
   maximumReceiveMessageBytes: 32_768,
@@ -83,6 +91,9 @@ export function hubOptions(given: Partial<HubOptions> = {}): HubOptions {
       problems.push(`${name} must be a positive whole number, not ${value}`);
     }
   }
+  if (options.protocols.length === 0) problems.push('protocols must name at least one');
+  for (const name of options.protocols)
+    if (!protocolNames.includes(name)) problems.push(`there is no protocol '${name}'`);
   if (options.maximumReceiveMessageBytes < 256) problems.push('maximumReceiveMessageBytes must be at least 256');
   if (options.maximumFrameBytes < options.maximumReceiveMessageBytes) {
     problems.push('maximumFrameBytes must not be below maximumReceiveMessageBytes');

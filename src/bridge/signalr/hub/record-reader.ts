@@ -12,7 +12,7 @@ export interface RecordSink {
   readonly isReading: boolean;
   /** Whether no more records should be handed over for now. `resume` makes the reader look again. */
   readonly isSaturated: boolean;
-  /** Index behind the record that begins at `start`, or -1. */
+  /** Index behind the record that begins at `start`, also when that is beyond `data`; -1: it is not known yet. */
   recordEnd(data: Buffer, start: number): number;
   onRecord(data: Buffer, start: number, end: number): void;
   /** A record is over the limit. */
@@ -81,7 +81,7 @@ export class RecordReader {
         sink.onTooLarge();
         break;
       }
-      if (end === -1) break;
+      if (end === -1 || end > data.length) break;
       sink.onRecord(data, start, end);
       start = end;
     }

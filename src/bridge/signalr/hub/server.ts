@@ -10,7 +10,8 @@ import type { Clock, Timer } from '../../../time/clock.ts';
 import type { AccessHooks } from '../endpoint/access.ts';
 import { Endpoint } from '../endpoint/endpoint.ts';
 import type { ConnectionInfo, ConnectionOwner, Transport } from '../endpoint/transport.ts';
-import { jsonProtocol } from '../protocol/json-protocol.ts';
+import type { HubProtocol } from '../protocol/protocol.ts';
+import { protocolsOf } from '../protocol/protocols.ts';
 import type { Backplane } from './backplane.ts';
 import type { HubContext } from './clients.ts';
 import { Connection } from './connection.ts';
@@ -85,7 +86,7 @@ export function createSignalRServer<User>(options: SignalRServerOptions<User>): 
 
 class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwner<User> {
   readonly hub: Hub<User>;
-  readonly protocols = [jsonProtocol];
+  readonly protocols: readonly HubProtocol[];
   readonly flusher = new OutboundFlusher();
   readonly pacer: ProbePacer;
   readonly acks: DelayQueue<StatefulLink>;
@@ -105,6 +106,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
     const limits = options.hub.options;
     this.#options = options;
     this.hub = options.hub;
+    this.protocols = protocolsOf(limits.protocols, limits.memberNaming);
     this.pacer = new ProbePacer(options.clock, limits.receiptProbeDelayMs, limits.receiptProbeIntervalMs);
     this.acks = new DelayQueue(options.clock, ACK_DELAY_MS, (link) => link.onAckDue());
     this.router = new HubRouter({

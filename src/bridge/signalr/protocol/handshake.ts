@@ -34,11 +34,12 @@ export interface Handshake {
   readonly version: number;
 }
 
-/** The protocol the handshake record asks for, or the reason why not. Versions below the known ones pass, as in the reference. */
+/** The protocol the handshake record asks for, or the reason why not; `isBinary`: the transport carries bytes. Versions below the known ones pass, as in the reference. */
 export function readHandshake(
   record: string,
   protocols: readonly HubProtocol[],
   detailedErrors: boolean,
+  isBinary: boolean,
 ): Handshake | string {
   const failed = (detail: string): string => (detailedErrors ? `${FAILED} InvalidDataException: ${detail}` : FAILED);
   let request: unknown;
@@ -61,6 +62,9 @@ export function readHandshake(
   if (found === undefined) return `The protocol '${protocol}' is not supported.`;
   if (version.value > found.maximumVersion) {
     return `The server does not support version ${version.value} of the '${found.name}' protocol.`;
+  }
+  if (found.transferFormat === 'Binary' && !isBinary) {
+    return `Cannot use the '${found.name}' protocol on the current transport. The transport does not support 'Binary' transfer format.`;
   }
   return { protocol: found, version: version.value };
 }

@@ -6,20 +6,19 @@
  * demands (the reference stops listening instead).
  */
 import { isUtf8 } from 'node:buffer';
+import { WRONG_ITEM, WRONG_RESULT, WRONG_TYPES, wrongCount } from './binding-failures.ts';
 import { isTooDeep, mayHoldInexactNumber, parseWithSources, SourcedNumber, withoutSources } from './json-source.ts';
+import { type MemberNaming, type Rename, renameOf } from './member-names.ts';
 import { type InboundMessage, type InvocationMessage, messageType } from './messages.ts';
 import type { MethodEntry } from './method-table.ts';
 import { isOfKind, type ParameterKind } from './parameters.ts';
 import { type Binder, type HubProtocol, InvalidRecordError } from './protocol.ts';
+import { formOf, isPlain, type ValueForms } from './value-forms.ts';
 
 /** Ends every record. */
 export const RECORD_SEPARATOR = 0x1e;
 const SEPARATOR = '\u001e';
 const NOTHING: readonly never[] = [];
-const WRONG_TYPES =
-  'Error binding arguments. Make sure that the types of the provided values match the types of the hub method being invoked.';
-const WRONG_ITEM = 'Error trying to deserialize a stream item.';
-const WRONG_RESULT = 'Error trying to deserialize result.';
 const PLAIN_INTEGER = /^-?[0-9]+$/;
 
 interface WireMessage {
@@ -34,63 +33,98 @@ interface WireMessage {
   readonly sequenceId?: unknown;
 }
 
-export const jsonProtocol: HubProtocol = {
-  name: 'json',
-  transferFormat: 'Text',
-  maximumVersion: 2,
-  ping: `{"type":6}${SEPARATOR}`,
+/** Dates as the reference writes them, bytes as base64. Exact numbers are what `JSON.stringify` itself knows. */
+function formsWith(rename: Rename | undefined): ValueForms {
+  return {
+    rename,
+    date: dateText,
+    bytes: (value) => Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64'),
+    raw: undefined,
+    scalar: undefined,
+  };
+}
 
-  recordEnd(data, start) {
-    return data.indexOf(RECORD_SEPARATOR, start) + 1 || -1;
-  },
+/** The protocol for hubs whose members are named so. Always the same one for the same naming. */
+export function jsonProtocolOf(naming: MemberNaming): HubProtocol {
+  return naming === 'as-written' ? jsonProtocol : camelCaseProtocol;
+}
 
-  parse(data, start, end, binder) {
-    const text = data.toString('utf8', start, end - 1);
-    const message = parseObject(text);
-    if (isTooDeep(message, text.length)) throw new InvalidRecordError('Error reading JSON.');
-    // Text frames have been checked by the transport; in a binary frame the bytes may be anything.
-    const isBroken = text.includes('\ufffd') && !isUtf8(data.subarray(start, end - 1));
-    return read(message, text, isBroken, binder);
-  },
+function createProtocol(forms: ValueForms): HubProtocol {
+  return {
+    name: 'json',
+    transferFormat: 'Text',
+    maximumVersion: 2,
+    ping: `{"type":6}${SEPARATOR}`,
 
-  writeInvocation(target, args, invocationId) {
-    const id = invocationId === undefined ? '' : `"invocationId":${JSON.stringify(invocationId)},`;
-    return `{"type":1,${id}"target":${JSON.stringify(target)},"arguments":${JSON.stringify(args)}}${SEPARATOR}`;
-  },
+    recordEnd(data, start) {
+      return data.indexOf(RECORD_SEPARATOR, start) + 1 || -1;
+    },
 
-  writeStreamItem(invocationId, item) {
-    return `{"type":2,"invocationId":${JSON.stringify(invocationId)},"item":${valueText(item)}}${SEPARATOR}`;
-  },
+    parse(data, start, end, binder) {
+      const text = data.toString('utf8', start, end - 1);
+      const message = parseObject(text);
+      if (isTooDeep(message, text.length)) throw new InvalidRecordError('Error reading JSON.');
+      // Text frames have been checked by the transport; in a binary frame the bytes may be anything.
+      const isBroken = text.includes('\ufffd') && !isUtf8(data.subarray(start, end - 1));
+      return read(message, text, isBroken, binder);
+    },
 
-  writeResult(invocationId, result) {
-    return `{"type":3,"invocationId":${JSON.stringify(invocationId)},"result":${valueText(result)}}${SEPARATOR}`;
-  },
+    writeInvocation(target, args, invocationId) {
+      const id = invocationId === undefined ? '' : `"invocationId":${JSON.stringify(invocationId)},`;
+      return `{"type":1,${id}"target":${JSON.stringify(target)},"arguments":${argumentsText(args, forms)}}${SEPARATOR}`;
+    },
 
-  writeStreamEnd(invocationId) {
-    return `{"type":3,"invocationId":${JSON.stringify(invocationId)}}${SEPARATOR}`;
-  },
+    writeStreamItem(invocationId, item) {
+      return `{"type":2,"invocationId":${JSON.stringify(invocationId)},"item":${valueText(item, forms)}}${SEPARATOR}`;
+    },
 
-  writeError(invocationId, error) {
-    return `{"type":3,"invocationId":${JSON.stringify(invocationId)},"error":${JSON.stringify(error)}}${SEPARATOR}`;
-  },
+    writeResult(invocationId, result) {
+      return `{"type":3,"invocationId":${JSON.stringify(invocationId)},"result":${valueText(result, forms)}}${SEPARATOR}`;
+    },
 
-  writeClose({ error, allowReconnect }) {
-    const errorMember = error === undefined ? '' : `,"error":${JSON.stringify(error)}`;
-    return `{"type":7${errorMember}${allowReconnect === true ? ',"allowReconnect":true' : ''}}${SEPARATOR}`;
-  },
+    writeStreamEnd(invocationId) {
+      return `{"type":3,"invocationId":${JSON.stringify(invocationId)}}${SEPARATOR}`;
+    },
 
-  writeAck(sequenceId) {
-    return `{"type":8,"sequenceId":${sequenceId}}${SEPARATOR}`;
-  },
+    writeError(invocationId, error) {
+      return `{"type":3,"invocationId":${JSON.stringify(invocationId)},"error":${JSON.stringify(error)}}${SEPARATOR}`;
+    },
 
-  writeSequence(sequenceId) {
-    return `{"type":9,"sequenceId":${sequenceId}}${SEPARATOR}`;
-  },
-};
+    writeClose({ error, allowReconnect }) {
+      const errorMember = error === undefined ? '' : `,"error":${JSON.stringify(error)}`;
+      return `{"type":7${errorMember}${allowReconnect === true ? ',"allowReconnect":true' : ''}}${SEPARATOR}`;
+    },
+
+    writeAck(sequenceId) {
+      return `{"type":8,"sequenceId":${sequenceId}}${SEPARATOR}`;
+    },
+
+    writeSequence(sequenceId) {
+      return `{"type":9,"sequenceId":${sequenceId}}${SEPARATOR}`;
+    },
+  };
+}
+
+export const jsonProtocol: HubProtocol = createProtocol(formsWith(undefined));
+const camelCaseProtocol: HubProtocol = createProtocol(formsWith(renameOf('camelCase')));
+
+/** ISO 8601 in UTC; zeros at the end of the fraction are left out, and so is a fraction of nothing. */
+function dateText(date: Date): string {
+  return date.toISOString().replace(/\.?0+Z$/, 'Z');
+}
+
+function argumentsText(args: readonly unknown[], forms: ValueForms): string {
+  return JSON.stringify(inForm(args, forms));
+}
 
 /** undefined, and what JSON leaves out, is null. */
-function valueText(value: unknown): string {
-  return value === undefined || value === null ? 'null' : (JSON.stringify(value) ?? 'null');
+function valueText(value: unknown, forms: ValueForms): string {
+  return JSON.stringify(inForm(value, forms)) ?? 'null';
+}
+
+/** Nearly all values are plain: they are only looked over, not walked through. */
+function inForm(value: unknown, forms: ValueForms): unknown {
+  return forms.rename === undefined && isPlain(value) ? value : formOf(value, forms);
 }
 
 function parseObject(text: string): WireMessage {
@@ -186,7 +220,7 @@ function readCompletion(
 function bind(method: MethodEntry, args: unknown[], text: string): string | undefined {
   const { parameters } = method;
   if (args.length < method.requiredCount || args.length > parameters.length) {
-    return `Invocation provides ${args.length} argument(s) but target expects ${parameters.length}.`;
+    return wrongCount(args.length, parameters.length);
   }
   for (let index = 0; index < parameters.length; index += 1) {
     const parameter = parameters[index];

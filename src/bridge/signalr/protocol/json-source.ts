@@ -19,14 +19,27 @@ type Reviver = (this: unknown, key: string, value: unknown, context: ReviverCont
 interface JsonWithSource {
   parse(text: string, reviver: Reviver): unknown;
   rawJSON(text: string): unknown;
+  isRawJSON(value: unknown): boolean;
 }
 
-// Both are part of ES2026, and not yet of TypeScript's library.
+// All are part of ES2026, and not yet of TypeScript's library.
 const json = JSON as unknown as JsonWithSource;
 
 /** Whether some number in `text` may have been written in another form than JavaScript would write it. May err on the side of yes. */
 export function mayHoldInexactNumber(text: string): boolean {
   return INEXACT.test(text);
+}
+
+/** A `JSON.rawJSON` object for a number that JavaScript would write differently than `source`. */
+export function exactNumber(source: string): unknown {
+  return json.rawJSON(source);
+}
+
+/** The text of a `JSON.rawJSON` object; undefined: `value` is none. */
+export function sourceOfRaw(value: object): string | undefined {
+  // They alone have their text as a member and no prototype; the check is for the many objects that have one.
+  if (Object.getPrototypeOf(value) !== null || !json.isRawJSON(value)) return undefined;
+  return (value as { readonly rawJSON: string }).rawJSON;
 }
 
 /** A number together with its text, in the place where `parseWithSources` found a number. */
@@ -50,7 +63,7 @@ export function parseWithSources(text: string): unknown {
 /** Undoes `parseWithSources`; `exact` keeps numbers that JavaScript would write differently as `JSON.rawJSON` objects. */
 export function withoutSources(value: unknown, exact: boolean): unknown {
   if (value instanceof SourcedNumber) {
-    return exact && String(value.value) !== value.source ? json.rawJSON(value.source) : value.value;
+    return exact && String(value.value) !== value.source ? exactNumber(value.source) : value.value;
   }
   if (Array.isArray(value)) return value.map((item) => withoutSources(item, exact));
   if (typeof value !== 'object' || value === null) return value;

@@ -20,6 +20,11 @@ describe('the definition of a hub', () => {
     ).toThrow(/keepAliveIntervalMs.*maximumFrameBytes.*maximumReceiveMessageBytes/s);
   });
 
+  it('is refused without a protocol, and with one that does not exist', () => {
+    expect(() => hubOptions({ protocols: [] })).toThrow(RangeError);
+    expect(() => hubOptions({ protocols: ['xml' as 'json'] })).toThrow(/no protocol 'xml'/);
+  });
+
   it('looks at its connections once a second, or as often as its shortest time needs', () => {
     expect(sweepIntervalMs(defaultHubOptions)).toBe(1_000);
     expect(sweepIntervalMs(hubOptions({ clientTimeoutMs: 200 }))).toBe(50);

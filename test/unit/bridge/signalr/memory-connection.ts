@@ -17,7 +17,7 @@ import { HubRouter } from '../../../../src/bridge/signalr/hub/hub-router.ts';
 import { OutboundFlusher } from '../../../../src/bridge/signalr/hub/outbound-flusher.ts';
 import { ProbePacer } from '../../../../src/bridge/signalr/hub/receipts.ts';
 import { ACK_DELAY_MS, type StatefulLink } from '../../../../src/bridge/signalr/hub/stateful-link.ts';
-import { jsonProtocol } from '../../../../src/bridge/signalr/protocol/json-protocol.ts';
+import { protocolsOf } from '../../../../src/bridge/signalr/protocol/protocols.ts';
 import { FakeClock } from '../../../fixtures/fake-clock.ts';
 
 export interface TestUser {
@@ -27,7 +27,7 @@ export interface TestUser {
 /** A transport whose other end is the test. */
 export class MemoryTransport implements Transport {
   readonly name = 'WebSockets';
-  readonly isBinary = true;
+  isBinary = true;
   readonly canProve = true;
   readonly wantsPings = true;
   readonly request = undefined;
@@ -113,7 +113,7 @@ export class MemoryHost {
         return definition.onDisconnected?.(connection, error, context);
       },
     });
-    const { receiptProbeDelayMs, receiptProbeIntervalMs } = checked.options;
+    const { memberNaming, protocols, receiptProbeDelayMs, receiptProbeIntervalMs } = checked.options;
     this.router = new HubRouter({
       connections: this.#connections,
       maximumClientInvocations: checked.options.maximumClientInvocations,
@@ -123,7 +123,7 @@ export class MemoryHost {
     this.context = hubContext(this.router);
     this.#host = {
       hub: checked,
-      protocols: [jsonProtocol],
+      protocols: protocolsOf(protocols, memberNaming),
       flusher: new OutboundFlusher(),
       pacer: new ProbePacer(this.clock, receiptProbeDelayMs, receiptProbeIntervalMs),
       acks: new DelayQueue<StatefulLink>(this.clock, ACK_DELAY_MS, (link) => link.onAckDue()),
