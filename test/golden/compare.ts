@@ -2,6 +2,8 @@
  * Whether what the server sent is what the transcript says, by the rules of the transcripts' README: strings, member names, order
  * and numbers as recorded; ids, dates and the cutting into frames may differ.
  */
+
+import { eventRecords } from './event-stream.ts';
 import { binaryRecords } from './messagepack-records.ts';
 import { type Observed, opcode } from './raw-client.ts';
 import type { Line } from './transcript.ts';
@@ -49,15 +51,26 @@ export class IdMap {
   }
 }
 
+/** Whether a body of that type holds records of a poll. */
+export function isData(contentType: string | undefined): boolean {
+  return contentType === 'application/octet-stream';
+}
+
 /** The items a line of the server stands for; `rest` is a record that began in an earlier frame, of binary ones in base64. */
 export function expectedOf(line: Line, rest: string): { readonly items: readonly Expected[]; readonly rest: string } {
   switch (line.kind) {
     case 'http': {
-      const { status = 0, headers, body = '' } = line.data;
-      const names = body === '' ? RELEVANT_HEADERS : [...RELEVANT_HEADERS, ...BODY_HEADERS];
+      const { status = 0, headers, streaming = false } = line.data;
+      const body = line.data.body ?? '';
+      const names = body === '' && !streaming ? RELEVANT_HEADERS : [...RELEVANT_HEADERS, ...BODY_HEADERS];
       const kept = headers.map(([name, value]) => [name.toLowerCase(), value] as const);
       const relevant = Object.fromEntries(kept.filter(([name]) => names.includes(name)));
-      return { items: [{ kind: 'http', status, headers: relevant, body }], rest };
+      if (!isData(relevant['content-type']))
+        return { items: [{ kind: 'http', status, headers: relevant, body }], rest };
+      // What a poll brings are records.
+      const records = body.split('\u001e').slice(0, -1);
+      const items = records.map((text) => ({ kind: 'record', text }) as const);
+      return { items: [{ kind: 'http', status, headers: relevant, body: '' }, ...items], rest };
     }
     case 'ws-text': {
       const records = (rest + line.data).split('\u001e');
@@ -68,6 +81,10 @@ export function expectedOf(line: Line, rest: string): { readonly items: readonly
       const records = binaryRecords(Buffer.concat([Buffer.from(rest, 'base64'), Buffer.from(line.data, 'base64')]));
       const items = records.texts.map((text) => ({ kind: 'record', text, isBinary: true }) as const);
       return { items, rest: records.rest.toString('base64') };
+    }
+    case 'sse': {
+      const records = eventRecords(rest + line.data);
+      return { items: records.texts.map((text) => ({ kind: 'record', text }) as const), rest: records.rest };
     }
     case 'ws-pong':
       return { items: [{ kind: 'pong', payload: line.data }], rest };

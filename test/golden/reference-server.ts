@@ -16,6 +16,8 @@ export interface ReferenceServer extends AsyncDisposable {
   readonly port: number;
   /** Mints the token that transcripts call `name`. */
   token(name: string): Promise<string>;
+  /** What SIGTERM does. */
+  drain(): Promise<void>;
 }
 
 /** Starts a server on a free port. A user who leaves is offline at once, as at the reference. */
@@ -26,6 +28,8 @@ export async function startReferenceServer({ clock, environment }: ReferenceServ
       AUTH_HS256_SECRET: SECRET,
       PRESENCE_GRACE_MS: '0',
       LOG_LEVEL: 'silent',
+      // The nearest there is to the reference's switch: strangers are not told.
+      PRESENCE_AUDIENCE: environment.STATUS_BROADCAST === '1' ? 'everyone' : 'contacts',
       ...(environment.CLOSE_ON_AUTH_EXPIRATION === '1' && { AUTH_HUB_EXPIRY_GRACE_MS: '0' }),
     },
     {
@@ -34,6 +38,7 @@ export async function startReferenceServer({ clock, environment }: ReferenceServ
       hubOptions: {
         enableDetailedErrors: environment.DETAILED_ERRORS === '1',
         maximumParallelInvocations: Number(environment.MAX_PARALLEL ?? 1),
+        ...(environment.KEEPALIVE_MS !== undefined && { keepAliveIntervalMs: Number(environment.KEEPALIVE_MS) }),
       },
     },
   );
@@ -41,6 +46,7 @@ export async function startReferenceServer({ clock, environment }: ReferenceServ
   return {
     port: server.port,
     token: (name) => mintToken(name, clock.now()),
+    drain: () => server.app.drain(),
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
