@@ -16,7 +16,7 @@ import { hasTranscripts, readTranscript, referenceDirectory } from './transcript
 /** All there are. */
 const replayed = Array.from({ length: 66 }, (_, index) => String(index + 1).padStart(2, '0'));
 /** Transcripts that are about the passing of time: the server's clock is moved by hand. */
-const timed = new Set(['07', '38', '39', '40', '43', '44', '45', '54', '61', '62', '63', '64', '65', '66']);
+const timed = new Set(['07', '38', '39', '40', '43', '44', '45', '52', '53', '54', '61', '62', '63', '64', '65', '66']);
 /** Transcripts in which pings come for a while: their number depends on the grain of the timer, every second at the reference. */
 const pinging = new Set(['39', '40', '65']);
 /** Transcripts of transports with a request for each thing said: how the answers to them and the records mix is chance. */
