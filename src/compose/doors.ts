@@ -48,7 +48,7 @@ function composeHub(dependencies: DoorDependencies): SignalRServer {
     onError: (error) => log.error('background.failed', {}, error),
     hubExpiryGraceMs: config.auth.hubExpiryGraceMs,
     moreMethods: hubMethods,
-    options: { maximumOutboundBytes: config.streams.queueMaxBytes },
+    options: { maximumOutboundBytes: config.streams.queueMaxBytes, allowStatefulReconnect: true },
   });
   return createSignalRServer<Identity>({
     hub: chatHub,

@@ -206,23 +206,44 @@ export const exceptions: readonly Exception[] = [
     }),
   ),
   {
-    name: 'no ServerSentEvents and LongPolling',
-    reason: 'Negotiate lists only transports that there are.',
-    temporary: true,
-    transcript: '11',
-    connections: 'all',
-    change: withoutBody(
-      ',{"transport":"ServerSentEvents","transferFormats":["Text"]},{"transport":"LongPolling","transferFormats":["Text","Binary"]}',
-    ),
+    name: 'a new transport replaces one that still lives',
+    reason:
+      'The reference ends the connection when the client answers the close of the old transport, although that client has just come back on another.',
+    transcript: '62',
+    connections: ['D2'],
+    change: () => [
+      { kind: 'http', status: 101, headers: {}, body: '' },
+      record('{"type":9,"sequenceId":1}'),
+      completion('0', 'old'),
+    ],
   },
   {
-    name: 'no stateful reconnect',
-    reason: 'Negotiate must not echo it unless the server does it.',
-    temporary: true,
-    transcript: '11',
-    connections: ['stateful', 'stateful-v0', 'stateful-TRUE'],
-    change: withoutBody('"useStatefulReconnect":true,'),
+    name: 'nobody goes on with the connection of another user',
+    reason: 'An id is no proof of who one is; the reference lets in whoever has a good token, as the first user.',
+    transcript: '62',
+    connections: ['E2'],
+    change: () => [{ kind: 'http', status: 403, headers: {}, body: '' }],
   },
+  {
+    name: 'changes of presence within 50 ms are told together, so who comes meanwhile is also told of others',
+    reason: 'One announcement for several changes costs all watchers less; its place among the messages is chance.',
+    transcript: '63',
+    connections: 'all',
+    ignoresStatus: true,
+    change: replacing('"UserStatusChanged"'),
+  },
+  ...['11', '61', '62', '63'].map(
+    (transcript): Exception => ({
+      name: `no ServerSentEvents and LongPolling (${transcript})`,
+      reason: 'Negotiate lists only transports that there are.',
+      temporary: true,
+      transcript,
+      connections: 'all',
+      change: withoutBody(
+        ',{"transport":"ServerSentEvents","transferFormats":["Text"]},{"transport":"LongPolling","transferFormats":["Text","Binary"]}',
+      ),
+    }),
+  ),
   {
     name: 'no stream methods: a call of Counter',
     reason: 'The hub of the replay has no stream methods while the server has no streams.',

@@ -7,6 +7,7 @@
  */
 import type { FakeClock } from '../fixtures/fake-clock.ts';
 import { difference, type Expected, expectedOf, IdMap } from './compare.ts';
+import { connectionOf, Numbering, numbered, withAckFor } from './numbering.ts';
 import { type Observed, opcode, RawClient } from './raw-client.ts';
 import type { ReferenceServer } from './reference-server.ts';
 import type { Line, Transcript } from './transcript.ts';
@@ -84,6 +85,7 @@ export async function replay({ transcript, server, expected, clock, ignored }: R
   const conversations = new Map<string, Conversation>();
   const ids = new IdMap();
   const recorded = scriptOf(transcript);
+  const numberings = { recorded: numbered(recorded, ignored).numberings, actual: new Map<string, Numbering>() };
   const due = new Map<string, number>();
   const seen = new Map<string, number>();
   const rests = new Map<string, string>();
@@ -124,7 +126,8 @@ export async function replay({ transcript, server, expected, clock, ignored }: R
         elapsedMs = line.t;
       }
       for (const [name, { observed }] of conversations) firstDifference(expected.get(name) ?? [], observed, ids);
-      await act(line, conn, { conversations, ids, server, ignored, number: transcript.name.slice(0, 2) });
+      const number = transcript.name.slice(0, 2);
+      await act(line, conn, { conversations, ids, server, ignored, numberings, number });
     }
     for (const [conn, items] of expected) due.set(conn, items.length);
     await settle(elapsedMs);
@@ -139,20 +142,28 @@ export async function replay({ transcript, server, expected, clock, ignored }: R
 interface Stage extends Pick<Replay, 'server' | 'ignored'> {
   readonly conversations: Map<string, Conversation>;
   readonly ids: IdMap;
+  readonly numberings: {
+    readonly recorded: ReadonlyMap<string, Numbering>;
+    readonly actual: Map<string, Numbering>;
+  };
   readonly number: string;
 }
 
 async function act(line: Line, conn: string, stage: Stage): Promise<void> {
-  const { conversations, ids, ignored, number, server } = stage;
+  const { conversations, ids, ignored, number, numberings, server } = stage;
+  const numbering = numberings.actual.get(connectionOf(conn)) ?? new Numbering();
+  numberings.actual.set(connectionOf(conn), numbering);
   if (line.kind === 'http') {
     const conversation = conversations.get(conn) ?? { observed: [], clients: [] };
     conversations.set(conn, conversation);
     const client = new RawClient(server.port, (observed) => {
-      if (ignored(observed)) return;
+      const isIgnored = ignored(observed);
+      const taken = numbering.take(observed, isIgnored);
+      if (isIgnored) return;
       // A plain request's connection is of no interest once it is answered.
       const last = conversation.observed.at(-1);
       if (observed.kind === 'end' && last?.kind === 'http' && last.status !== 101) return;
-      conversation.observed.push(observed);
+      conversation.observed.push(taken);
     });
     conversation.clients.push(client);
     const { method = 'GET', path = '/', headers, body } = line.data;
@@ -166,7 +177,8 @@ async function act(line: Line, conn: string, stage: Stage): Promise<void> {
   const fragment = { isFinal: line.fin !== false };
   switch (line.kind) {
     case 'ws-text': {
-      const payload = payloadOf(ids.apply(line.data), unrecorded[`${number}:${line.t}`]);
+      const data = withAckFor(line.data, numberings.recorded.get(connectionOf(conn)), numbering);
+      const payload = payloadOf(ids.apply(data), unrecorded[`${number}:${line.t}`]);
       client.frame(line.op ?? opcode.text, payload, fragment);
       return;
     }

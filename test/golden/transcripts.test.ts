@@ -7,6 +7,7 @@ import { systemClock } from '../../src/time/clock.ts';
 import { FakeClock } from '../fixtures/fake-clock.ts';
 import { type Expected, IdMap } from './compare.ts';
 import { type Exception, exceptions } from './exceptions.ts';
+import { numbered } from './numbering.ts';
 import type { Observed } from './raw-client.ts';
 import { startReferenceServer } from './reference-server.ts';
 import { firstDifference, replay, scriptOf } from './replay.ts';
@@ -55,11 +56,14 @@ const replayed = [
     '48',
     '49',
     '58',
+    '61',
+    '62',
+    '63',
     '64',
   ],
 ];
 /** Transcripts that are about the passing of time: the server's clock is moved by hand. */
-const timed = new Set(['07', '38', '43', '44', '45', '64']);
+const timed = new Set(['07', '38', '43', '44', '45', '61', '62', '63', '64']);
 
 describe('the wire transcripts of the reference', () => {
   if (!hasTranscripts) {
@@ -71,11 +75,11 @@ describe('the wire transcripts of the reference', () => {
     const transcript = readTranscript(number);
     const clock = timed.has(number) ? new FakeClock() : undefined;
     await using server = await startReferenceServer({ clock: clock ?? systemClock, environment: transcript.serverEnv });
-    const recorded = scriptOf(transcript);
     const applicable = exceptions.filter((exception) => exception.transcript === number);
+    const ignored = ignoredOf(transcript.serverEnv.STATUS_BROADCAST === '1', applicable);
+    const recorded = numbered(scriptOf(transcript), ignored).script;
     const expected = new Map([...recorded].map(([conn, items]) => [conn, changed(items, conn, applicable)]));
 
-    const ignored = ignoredOf(transcript.serverEnv.STATUS_BROADCAST === '1', applicable);
     const { observed } = await replay({ transcript, server, expected, clock, ignored });
 
     const problems: string[] = [];

@@ -75,9 +75,11 @@ export interface ConnectionInfo<User> {
 export interface OpenConnection<User> extends TransportObserver {
   /** The client has shown a token of the same user again: with a poll, or to renew it. */
   onAuthenticated?(user: User): void;
+  /** Whether the client of a stateful connection may come back with a new transport now; if not it must begin anew. */
+  readonly canReattach?: boolean;
   /**
-   * The client of a stateful connection comes back with a new transport, whether the old one is gone or not. False: it cannot
-   * go on, and the client must begin anew.
+   * The client comes back with a new transport, whether the old one is gone or not; the endpoint abandons that. False: it
+   * cannot go on.
    */
   reattach?(transport: Transport): boolean;
 }

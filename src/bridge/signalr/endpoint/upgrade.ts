@@ -19,7 +19,7 @@ import {
   unauthenticated,
 } from './access.ts';
 import { ConnectionRequest } from './connection-request.ts';
-import type { ConnectionTable, Entry } from './connection-table.ts';
+import type { ActiveConnection, ConnectionTable, Entry } from './connection-table.ts';
 import type { EndpointSettings } from './endpoint.ts';
 import { newConnectionId } from './negotiate.ts';
 import type { Target } from './request.ts';
@@ -82,7 +82,7 @@ export class Upgrades<User> {
       return;
     }
     if (entry?.active !== undefined) {
-      this.#reattach(request, socket, head, entry);
+      this.#reattach(request, socket, head, entry.active, user);
       return;
     }
     const remoteAddress = remoteAddressOf(hooks, request);
@@ -122,13 +122,24 @@ export class Upgrades<User> {
   }
 
   /** The client of a stateful connection comes back. */
-  #reattach(request: IncomingMessage, socket: Duplex, head: Buffer, { active }: Entry<User>): void {
+  #reattach(request: IncomingMessage, socket: Duplex, head: Buffer, active: ActiveConnection<User>, user: User): void {
+    const { clock, options } = this.#settings;
+    const { connection, transport: old } = active;
+    if (connection.canReattach !== true) {
+      refuse(socket, UNKNOWN_CONNECTION);
+      return;
+    }
     socket.removeListener('error', ignore);
     this.#acceptor.accept(request, socket, head, this.#keptRequest(request), (transport) => {
-      if (active?.connection.reattach?.(transport) === true) {
-        active.transport = transport;
-        transport.start(active.connection);
-      } else transport.destroy();
+      if (connection.reattach?.(transport) !== true) {
+        transport.destroy();
+        return;
+      }
+      active.transport = transport;
+      connection.onAuthenticated?.(user);
+      transport.start(connection);
+      old.abandon();
+      clock.schedule(options.closeTimeoutMs, () => old.destroy());
     });
   }
 

@@ -152,6 +152,8 @@ export class WebSocketTransport implements Transport {
 
   abandon(): void {
     this.#observer = undefined;
+    // The peer's part of the closing must be seen.
+    this.#webSocket.resume();
     this.close();
   }
 

@@ -3,9 +3,11 @@
  */
 
 import type { HubProtocol } from '../protocol/protocol.ts';
+import type { DelayQueue } from './delay-queue.ts';
 import type { Hub } from './hub.ts';
 import type { OutboundFlusher } from './outbound-flusher.ts';
 import type { ProbePacer } from './receipts.ts';
+import type { StatefulLink } from './stateful-link.ts';
 
 /** What all connections of a server share. */
 export interface ConnectionHost<User> {
@@ -13,9 +15,11 @@ export interface ConnectionHost<User> {
   readonly protocols: readonly HubProtocol[];
   readonly flusher: OutboundFlusher;
   readonly pacer: ProbePacer;
+  /** Acks of stateful connections that are due. */
+  readonly acks: DelayQueue<StatefulLink>;
   /** Whole milliseconds of the monotonic clock. */
   nowMs(): number;
   report(error: unknown, method: string, connectionId: string): void;
-  /** The transport is gone. Comes once. */
+  /** The connection is over and its transport gone. Comes once. */
   onGone(connectionId: string): void;
 }

@@ -3,7 +3,8 @@
  *
  * States: `handshake` → `open` → `closing` → `closed`, each entered at most once; some may be left out.
  * - handshake: only the handshake record is read; nothing can be sent.
- * - open: entered with the answer `{}`; then `onConnected`, then calls.
+ * - open: entered with the answer `{}`; then `onConnected`, then calls. A stateful connection stays open, suspended, while its client
+ *   changes the transport (stateful-link.ts); one that ends meanwhile has nothing to close.
  * - closing: the last record is queued; what comes in is dropped; ends with the peer's goodbye or at the close timeout.
  * - closed: nothing is sent or read any more.
  * `onDisconnected` runs once, on leaving `open`, after `onConnected` has settled.
@@ -28,26 +29,33 @@ import { Dispatcher, type DispatchTarget } from './dispatcher.ts';
 import { ConnectionError, type ConnectionFailure, closedWithError } from './errors.ts';
 import type { SendOptions } from './hub.ts';
 import { Liveness } from './liveness.ts';
-import { OutboundQueue } from './outbound-queue.ts';
-import { type ProbeTarget, ReceiptTracker } from './receipts.ts';
+import { Outbound, type OutboundOwner } from './outbound.ts';
 import { RecordReader, type RecordSink } from './record-reader.ts';
 import type { SharedInvocation } from './shared-invocation.ts';
+import { type LinkTarget, StatefulLink } from './stateful-link.ts';
+
+/** The version of the hub protocol that has stateful reconnect. */
+const STATEFUL_VERSION = 2;
 
 type State = 'handshake' | 'open' | 'closing' | 'closed';
 
-export class Connection<User> implements DispatchTarget<User>, OpenConnection<User>, RecordSink, ProbeTarget {
+export class Connection<User>
+  implements DispatchTarget<User>, OpenConnection<User>, RecordSink, OutboundOwner, LinkTarget
+{
   readonly id: string;
   readonly userId: string | undefined;
   readonly remoteAddress: string;
   readonly #host: ConnectionHost<User>;
-  readonly #transport: Transport;
-  readonly #outbound: OutboundQueue;
+  readonly #outbound: Outbound;
   readonly #reader: RecordReader;
   readonly #liveness: Liveness;
+  readonly #isStateful: boolean;
+  #transport: Transport;
+  /** Present from the handshake on if its version and the negotiation allow stateful reconnect. */
+  #link: StatefulLink | undefined;
   /** Present from the handshake until `onDisconnected`. */
   #dispatcher: Dispatcher<User> | undefined;
   #protocol: HubProtocol | undefined;
-  #receipts: ReceiptTracker | undefined;
   #state: State = 'handshake';
   #user: User;
   /** When the handshake or the closing began. */
@@ -56,8 +64,6 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
   #hasSaidGoodbye = false;
   #failure: ConnectionError | undefined;
   #closeWhenIdle: CloseContent | undefined;
-  /** Present while somebody waits for the queue to empty. */
-  #draining: PromiseWithResolvers<void> | undefined;
 
   constructor(host: ConnectionHost<User>, info: ConnectionInfo<User>, transport: Transport) {
     const { options } = host.hub;
@@ -65,9 +71,10 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
     this.#user = info.user;
     this.userId = info.userId;
     this.remoteAddress = info.remoteAddress;
+    this.#isStateful = info.isStateful && transport.name === 'WebSockets';
     this.#host = host;
     this.#transport = transport;
-    this.#outbound = new OutboundQueue(transport, host.flusher, options.maximumOutboundBytes, this);
+    this.#outbound = new Outbound(this, host, transport, options.maximumOutboundBytes);
     this.#reader = new RecordReader(this, transport, options.maximumReceiveMessageBytes);
     this.#phaseSinceMs = host.nowMs();
     this.#liveness = new Liveness(this.#phaseSinceMs);
@@ -97,67 +104,55 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
     return this.#host.hub.options.enableDetailedErrors;
   }
 
-  flushedMark(): number {
-    this.#outbound.flush(undefined);
-    return this.#outbound.writtenMark;
+  get #isSuspended(): boolean {
+    return this.#link?.suspendedSinceMs !== undefined;
   }
 
   // Sending
 
   send(target: string, args: readonly unknown[], options?: SendOptions): number {
     if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#withReceipt(this.#add(this.#protocol.writeInvocation(target, args), false, options?.paced), options);
+    return this.#withReceipt(
+      this.#outbound.add(this.#protocol.writeInvocation(target, args), false, options?.paced),
+      options,
+    );
   }
 
   sendShared(invocation: SharedInvocation, options?: SendOptions): number {
     if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#withReceipt(this.#add(invocation.record(this.#protocol), true, options?.paced), options);
+    return this.#withReceipt(this.#outbound.add(invocation.record(this.#protocol), true, options?.paced), options);
   }
 
   complete(invocationId: string, result: unknown): number {
     if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#add(this.#protocol.writeResult(invocationId, result), false);
+    return this.#outbound.add(this.#protocol.writeResult(invocationId, result), false);
   }
 
   fail(invocationId: string, error: string): number {
     if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#add(this.#protocol.writeError(invocationId, error), false);
+    return this.#outbound.add(this.#protocol.writeError(invocationId, error), false);
   }
 
   drained(): Promise<void> {
     if (this.#state !== 'open') return Promise.reject(new Error('The connection has ended'));
-    if (this.#outbound.isEmpty) return Promise.resolve();
-    this.#draining ??= Promise.withResolvers();
-    return this.#draining.promise;
+    return this.#outbound.drained();
   }
 
   whenReceived(mark: number, callback: () => void): void {
-    if (this.#state === 'open' && this.#transport.canProve) this.#tracker().want(mark, callback);
+    if (this.#state === 'open') this.#outbound.want(mark, callback);
   }
 
-  probe(mark: number): void {
-    if (this.#state === 'open') this.#transport.probe(mark);
-  }
-
-  #tracker(): ReceiptTracker {
-    this.#receipts ??= new ReceiptTracker(this.#host.pacer, this);
-    return this.#receipts;
+  sendUncounted(record: EncodedRecord): void {
+    if (this.#state === 'open') this.#outbound.addUncounted(record, false);
   }
 
   #withReceipt(mark: number, options: SendOptions | undefined): number {
-    if (mark !== 0 && options?.receipt === true && this.#transport.canProve) this.#tracker().want(mark);
+    if (mark !== 0 && options?.receipt === true) this.#outbound.want(mark);
     return mark;
   }
 
-  #add(record: EncodedRecord, isShared: boolean, isPaced?: boolean): number {
-    const mark = this.#outbound.add(record, isShared, isPaced);
-    if (mark === 0) {
-      this.#cut(
-        'slow-consumer',
-        `More than ${this.#host.hub.options.maximumOutboundBytes} characters wait for the client`,
-      );
-    }
-    return mark;
+  onOverflow(failure: ConnectionFailure, message: string): void {
+    this.#cut(failure, message);
   }
 
   /** All that was queued is with the transport. */
@@ -166,8 +161,6 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
       this.#transport.close();
       return;
     }
-    this.#draining?.resolve();
-    this.#draining = undefined;
     this.#reader.resume();
   }
 
@@ -180,9 +173,9 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
   }
 
   onProof(mark: number): void {
-    const receipts = this.#receipts;
-    if (receipts === undefined || this.#state !== 'open' || !receipts.onProof(mark)) return;
-    for (const callback of receipts.takeProven()) this.#attempt('onAnswered', callback);
+    const proven = this.#state === 'open' ? this.#outbound.takeProven(mark) : undefined;
+    if (proven === undefined) return;
+    for (const callback of proven) this.#attempt('onAnswered', callback);
     this.#attempt('onReceived', () => this.#host.hub.onReceived?.(this, mark));
   }
 
@@ -222,7 +215,9 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
     }
     try {
       const dispatcher = this.#dispatcher;
-      dispatcher?.dispatch(this.#protocol.parse(data, start, end, dispatcher));
+      if (dispatcher === undefined) return;
+      const message = this.#protocol.parse(data, start, end, dispatcher);
+      if (this.#link === undefined || this.#link.accepts(message)) dispatcher.dispatch(message);
     } catch (error) {
       if (!(error instanceof InvalidRecordError)) throw error;
       this.#closeFailed('invalid-record', error.message, error, true);
@@ -265,14 +260,20 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
       this.#beginClosing(handshakeError(agreed));
       return;
     }
-    this.#protocol = agreed;
+    const { protocol, version } = agreed;
+    this.#protocol = protocol;
     this.#state = 'open';
     this.#dispatcher = new Dispatcher<User>(
       this,
       this.#host.hub.table,
       this.#host.hub.options.maximumWaitingInvocations,
     );
-    this.#add(HANDSHAKE_ACCEPTED[agreed.transferFormat], true);
+    this.#outbound.addUncounted(HANDSHAKE_ACCEPTED[protocol.transferFormat], true);
+    if (this.#isStateful && version >= STATEFUL_VERSION) {
+      const { statefulReconnectBufferBytes } = this.#host.hub.options;
+      this.#link = new StatefulLink(this, protocol, this.#host.acks, statefulReconnectBufferBytes);
+      this.#outbound.link = this.#link;
+    }
     this.#isConnecting = true;
     let result: unknown;
     try {
@@ -304,6 +305,29 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
     else this.#disconnect();
   }
 
+  // Another transport
+
+  get canReattach(): boolean {
+    return this.#state === 'open' && this.#link?.canResume === true && this.#closeWhenIdle === undefined;
+  }
+
+  reattach(transport: Transport): boolean {
+    const link = this.#link;
+    if (link === undefined || !this.canReattach) return false;
+    if (!this.#isSuspended) this.#suspend(link);
+    this.#transport = transport;
+    this.#reader.restart(transport);
+    this.#liveness.restart(this.#host.nowMs());
+    this.#outbound.restart(transport, link.resume());
+    return true;
+  }
+
+  #suspend(link: StatefulLink): void {
+    link.suspend(this.#host.nowMs());
+    this.#reader.clear();
+    this.#outbound.suspend();
+  }
+
   // Ending
 
   close(content: CloseContent = {}): void {
@@ -314,6 +338,7 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
   /** As `close`, but the calls that run and wait are answered first, and nothing more is read meanwhile. */
   closeWhenIdle(content: CloseContent): void {
     if (this.#state === 'handshake') this.#beginClosing(handshakeError(HANDSHAKE_CANCELED));
+    else if (this.#isSuspended) this.#cut('connection-lost', 'The client was away when the connection was closed');
     else if (this.#dispatcher?.isIdle === true) this.close(content);
     else if (this.#state === 'open') {
       this.#closeWhenIdle = content;
@@ -329,8 +354,12 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
   }
 
   onClosed(reason: TransportEnd, isGone: boolean): void {
+    if (reason === 'lost' && isGone && this.#link !== undefined && this.canReattach) {
+      this.#suspend(this.#link);
+      return;
+    }
     // A client that says goodbye still reads until it gets the answer to it.
-    if ((reason === 'orderly' || reason === 'unexplained') && !isGone) this.#outbound.flush(undefined);
+    if ((reason === 'orderly' || reason === 'unexplained') && !isGone) this.#outbound.flush();
     if (this.#state === 'open') {
       this.#failure ??= failureOf(reason);
       this.#hasSaidGoodbye = reason === 'orderly';
@@ -347,7 +376,11 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
   }
 
   #beginClosing(lastRecord: EncodedRecord): void {
-    if (this.#add(lastRecord, false) === 0) return;
+    if (this.#isSuspended) {
+      this.#end();
+      return;
+    }
+    if (this.#outbound.addUncounted(lastRecord, false) === 0) return;
     this.#leave('closing');
     // The peer's goodbye must be seen, however little else is wanted of it.
     this.#transport.resume();
@@ -363,6 +396,8 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
   #end(): void {
     this.#outbound.clear();
     this.#leave('closed');
+    // No transport is left that could tell of its end.
+    if (this.#isSuspended) this.#host.onGone(this.id);
   }
 
   #leave(state: 'closing' | 'closed'): void {
@@ -370,9 +405,8 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
     this.#phaseSinceMs = this.#host.nowMs();
     this.#reader.clear();
     this.#dispatcher?.end();
-    this.#receipts?.end();
-    this.#draining?.reject(new Error('The connection has ended'));
-    this.#draining = undefined;
+    this.#outbound.end();
+    this.#link?.end();
     this.#disconnect();
   }
 
@@ -391,6 +425,12 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
   /** Looks at every deadline. `closeTimeoutMs`: how long the client may take for its part of the closing. */
   sweep(nowMs: number, closeTimeoutMs = this.#host.hub.options.closeTimeoutMs): void {
     const { options } = this.#host.hub;
+    const suspendedSinceMs = this.#link?.suspendedSinceMs;
+    if (suspendedSinceMs !== undefined) {
+      if (nowMs - suspendedSinceMs < options.statefulReconnectTimeoutMs) return;
+      this.#cut('connection-lost', `The client did not come back within ${options.statefulReconnectTimeoutMs} ms`);
+      return;
+    }
     if (this.#liveness.isStalled(nowMs, options, this.#transport)) {
       this.#cut('send-timeout', `The client took nothing for ${options.sendTimeoutMs} ms`);
       return;
@@ -408,13 +448,13 @@ export class Connection<User> implements DispatchTarget<User>, OpenConnection<Us
     // One that has not taken what it has is not sent more.
     const { isWritable, wantsPings } = this.#transport;
     if (wantsPings && this.#liveness.isPingDue(nowMs, options) && this.#protocol !== undefined && isWritable) {
-      this.#add(this.#protocol.ping, true);
+      this.#outbound.addUncounted(this.#protocol.ping, true);
     }
     if (this.#liveness.isSilent(nowMs, options, this.#reader.isPaused)) {
       this.#closeFailed('client-timeout', `The client sent nothing for ${options.clientTimeoutMs} ms`, undefined, true);
       return;
     }
-    const probedAtMs = this.#receipts?.unansweredSinceMs;
+    const probedAtMs = this.#outbound.unansweredSinceMs;
     if (probedAtMs !== undefined && nowMs - probedAtMs >= options.receiptTimeoutMs) {
       this.#cut('receipt-timeout', `A probe was not answered for ${options.receiptTimeoutMs} ms`);
     }

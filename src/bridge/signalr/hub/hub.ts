@@ -153,6 +153,12 @@ export interface Hub<User> {
 
 /** Checks a definition. Throws TypeError for bad method tables and RangeError for bad options. */
 export function hub<User>(definition: HubDefinition<User>): Hub<User> {
+  for (const [name, { isStreaming, parameters }] of Object.entries(definition.methods)) {
+    // The protocols know streams, the dispatcher does not: a hub that needs them must not start as if it had them.
+    if (isStreaming || parameters.some(({ isStream }) => isStream)) {
+      throw new TypeError(`The method '${name}' uses a stream, which this server cannot serve yet`);
+    }
+  }
   return {
     table: new MethodTable(definition.methods),
     options: hubOptions(definition.options),

@@ -21,6 +21,13 @@ export class Liveness {
     this.#heardAtMs = nowMs;
   }
 
+  /** There is a new transport: nothing is held against the client that was on the old one. */
+  restart(nowMs: number): void {
+    this.#pingedAtMs = nowMs;
+    this.#heardAtMs = nowMs;
+    this.#stalledSinceMs = -1;
+  }
+
   /** Something came from the client. */
   onData(): void {
     this.#hasHeard = true;

@@ -24,6 +24,13 @@ export interface HubOptions extends EndpointOptions {
    * cut as a slow consumer.
    */
   readonly maximumOutboundBytes: number;
+  /**
+   * Stateful connections: how much that the client has not acknowledged is kept for a replay, in bytes of encoded records, of text in
+   * characters. Default 100,000. Past it a client that loses its transport must begin anew.
+   */
+  readonly statefulReconnectBufferBytes: number;
+  /** Stateful connections: how long one lives on without a transport. Default 15,000. */
+  readonly statefulReconnectTimeoutMs: number;
   /** Calls of one client that may wait for their turn. When as many wait, nothing more is read from it. Default 100. */
   readonly maximumWaitingInvocations: number;
   /** Whether clients see the messages of all errors. For development: messages may hold secrets. Default false. */
@@ -43,6 +50,8 @@ export const defaultHubOptions: HubOptions = {
   maximumReceiveMessageBytes: 32_768,
   sendTimeoutMs: 10_000,
   maximumOutboundBytes: 1_048_576,
+  statefulReconnectBufferBytes: 100_000,
+  statefulReconnectTimeoutMs: 15_000,
   maximumWaitingInvocations: 100,
   enableDetailedErrors: false,
   receiptProbeDelayMs: 20,
@@ -76,6 +85,7 @@ export function sweepIntervalMs(options: HubOptions): number {
     options.closeTimeoutMs,
     options.sendTimeoutMs,
     options.receiptTimeoutMs,
+    options.statefulReconnectTimeoutMs,
     options.unusedNegotiationTimeoutMs,
   );
   return Math.max(10, Math.min(1_000, Math.floor(shortest / 4)));

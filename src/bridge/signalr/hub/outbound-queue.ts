@@ -5,6 +5,9 @@
  * the account, for their sender waits for the queue to empty between pages. A burst within one turn of the event loop is no
  * slow client, so the queue tries to write before it refuses. Once the transport has to buffer, records wait here, as values
  * that many queues may share, and `clear` frees them at once.
+ *
+ * The transport may be replaced (`suspend`, `restart`). A mark then counts as written only when everything that is repeated on the new
+ * transport has been written: what follows it there proves nothing of what was lost with the old one.
  */
 import { Batch } from '../endpoint/batch.ts';
 import type { Transport } from '../endpoint/transport.ts';
@@ -14,8 +17,18 @@ import type { Flushable, OutboundFlusher } from './outbound-flusher.ts';
 /** Most characters handed to a transport in one write, so that the progress of a slow peer can be seen. */
 const WRITE_CHARACTERS = 65_536;
 
+/** What is repeated on a new transport and not written yet. */
+interface Repeat {
+  /** Infinity: there is no transport. */
+  left: number;
+  /** Mark of the last record that was added before the new transport. */
+  readonly mark: number;
+}
+
+const NO_TRANSPORT: Repeat = { left: Number.POSITIVE_INFINITY, mark: 0 };
+
 export class OutboundQueue implements Flushable {
-  readonly #transport: Transport;
+  #transport: Transport;
   readonly #flusher: OutboundFlusher;
   readonly #maximumCharacters: number;
   readonly #onFlushed: { onFlushed(): void };
@@ -27,6 +40,7 @@ export class OutboundQueue implements Flushable {
   #isDirty = false;
   #addedMark = 0;
   #writtenMark = 0;
+  #repeat: Repeat | undefined;
 
   constructor(
     transport: Transport,
@@ -40,8 +54,9 @@ export class OutboundQueue implements Flushable {
     this.#onFlushed = onFlushed;
   }
 
+  /** Whether nothing waits; while suspended it waits elsewhere. */
   get isEmpty(): boolean {
-    return this.#records === undefined;
+    return this.#records === undefined && this.#repeat !== NO_TRANSPORT;
   }
 
   /** Whether so much waits that the connection should not be given more to answer. */
@@ -49,13 +64,17 @@ export class OutboundQueue implements Flushable {
     return this.#characters * 2 > this.#maximumCharacters;
   }
 
-  /** Mark of the last record handed to the transport. */
+  /** Mark of the last record handed to the transport; 0 while that is not known of what was lost with another one. */
   get writtenMark(): number {
-    return this.#writtenMark;
+    return this.#repeat === undefined ? this.#writtenMark : 0;
   }
 
-  /** Answers the record's mark, or 0 when the bound is reached. `isShared`: other queues hold the same value. */
+  /** Answers the record's mark, or 0 when the bound is reached. While suspended it is only counted. `isShared`: other queues hold the same value. */
   add(record: EncodedRecord, isShared: boolean, isPaced = false): number {
+    if (this.#repeat === NO_TRANSPORT) {
+      this.#addedMark += 1;
+      return this.#addedMark;
+    }
     if (isPaced) this.#pacedCharacters += record.length;
     else if (!this.#hasRoom(record.length) && !this.#makeRoom(record.length)) return 0;
     if (this.#records === undefined) {
@@ -83,8 +102,26 @@ export class OutboundQueue implements Flushable {
     this.#pacedCharacters = 0;
   }
 
+  /** The transport is gone: drops what waits, and counts what is added until `restart`. */
+  suspend(): void {
+    this.clear();
+    this.#repeat = NO_TRANSPORT;
+  }
+
+  /** There is a new transport. `records` go first: whatever may have been lost. They are left out of the account. */
+  restart(transport: Transport, records: readonly EncodedRecord[]): void {
+    this.#transport = transport;
+    this.#records = [...records];
+    this.#isShared = false;
+    this.#characters = records.reduce((sum, record) => sum + record.length, 0);
+    this.#pacedCharacters = this.#characters;
+    this.#repeat = { left: records.length, mark: this.#addedMark };
+    this.#markDirty();
+  }
+
   flush(previous: Batch | undefined): Batch | undefined {
     this.#isDirty = false;
+    if (this.#repeat === NO_TRANSPORT) return previous;
     let shareable = previous;
     while (this.#records !== undefined && this.#transport.isWritable) shareable = this.#write(shareable);
     if (this.#records === undefined) this.#onFlushed.onFlushed();
@@ -110,7 +147,8 @@ export class OutboundQueue implements Flushable {
   /** Writes a part of what waits; answers the batch that the next queue may share. */
   #write(previous: Batch | undefined): Batch | undefined {
     const records = this.#take();
-    this.#writtenMark += records.length;
+    if (this.#repeat === undefined) this.#writtenMark += records.length;
+    else this.#advanceRepeat(this.#repeat, records.length);
     if (!this.#isShared) {
       this.#transport.write(new Batch(records));
       return previous;
@@ -118,6 +156,14 @@ export class OutboundQueue implements Flushable {
     const batch = previous?.holds(records) === true ? previous : new Batch(records);
     this.#transport.write(batch);
     return batch;
+  }
+
+  #advanceRepeat(repeat: Repeat, count: number): void {
+    repeat.left -= count;
+    if (repeat.left > 0) return;
+    // The rest of the batch was added after the new transport.
+    this.#writtenMark = repeat.mark - repeat.left;
+    this.#repeat = undefined;
   }
 
   #take(): readonly EncodedRecord[] {

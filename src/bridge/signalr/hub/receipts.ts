@@ -11,7 +11,7 @@ import { DelayQueue } from './delay-queue.ts';
 
 /** What the tracker needs of its connection. */
 export interface ProbeTarget {
-  /** Writes what can be written now; answers the mark of the last record that the transport has. */
+  /** Writes what can be written now; answers the mark of the last record that the transport has, 0 if that is not known. */
   flushedMark(): number;
   /** Sends the probe. Nothing happens when the connection is not open. */
   probe(mark: number): void;
@@ -101,6 +101,16 @@ export class ReceiptTracker {
   /** Since when a probe waits for its answer, in the clock's monotonic time; undefined = none does. */
   get unansweredSinceMs(): number | undefined {
     return this.#probingMark === 0 ? undefined : this.#probedAtMs;
+  }
+
+  /** The transport is gone, and with it the probe that waits: its answer will not come, or is no proof any more. */
+  forgetProbe(): void {
+    this.#probingMark = 0;
+    // Somebody must look again when there is a transport.
+    if (this.#wantedMark > this.#receivedMark && !this.#isDueSoon && !this.#isInInterval) {
+      this.#isDueSoon = true;
+      this.#pacer.soon(this);
+    }
   }
 
   /** The connection has ended: no probe, no callback from now on. */

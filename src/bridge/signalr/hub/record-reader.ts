@@ -21,7 +21,7 @@ export interface RecordSink {
 
 export class RecordReader {
   readonly #sink: RecordSink;
-  readonly #transport: Transport;
+  #transport: Transport;
   readonly #maximumBytes: number;
   #rest: Buffer | undefined;
   #isPaused = false;
@@ -51,6 +51,12 @@ export class RecordReader {
     this.#rest = undefined;
     if (rest !== undefined) this.#read(rest);
     if (!this.#isPaused) this.#transport.resume();
+  }
+
+  /** From now on the bytes come from another transport. What the old one left incomplete or unread is dropped. */
+  restart(transport: Transport): void {
+    this.clear();
+    this.#transport = transport;
   }
 
   /** Drops what is incomplete. */

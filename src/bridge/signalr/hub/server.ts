@@ -13,10 +13,12 @@ import type { ConnectionInfo, ConnectionOwner, Transport } from '../endpoint/tra
 import { jsonProtocol } from '../protocol/json-protocol.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionHost } from './connection-host.ts';
+import { DelayQueue } from './delay-queue.ts';
 import type { Hub } from './hub.ts';
 import { sweepIntervalMs } from './options.ts';
 import { OutboundFlusher } from './outbound-flusher.ts';
 import { ProbePacer } from './receipts.ts';
+import { ACK_DELAY_MS, type StatefulLink } from './stateful-link.ts';
 
 export interface SignalRServerOptions<User> extends AccessHooks<User> {
   readonly hub: Hub<User>;
@@ -41,7 +43,7 @@ export interface DrainOptions {
 }
 
 export interface SignalRServer extends AsyncDisposable {
-  /** Connections whose transport is open. */
+  /** Connections whose transport is open, or whose client may come back with another one. */
   readonly connections: number;
   /** Answers a request for this endpoint; false = the path is another's, and nothing was done. */
   handleRequest(request: IncomingMessage, response: ServerResponse): boolean;
@@ -72,6 +74,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
   readonly protocols = [jsonProtocol];
   readonly flusher = new OutboundFlusher();
   readonly pacer: ProbePacer;
+  readonly acks: DelayQueue<StatefulLink>;
   readonly #options: SignalRServerOptions<User>;
   readonly #endpoint: Endpoint<User>;
   readonly #connections = new Map<string, Connection<User>>();
@@ -86,6 +89,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
     this.#options = options;
     this.hub = options.hub;
     this.pacer = new ProbePacer(options.clock, limits.receiptProbeDelayMs, limits.receiptProbeIntervalMs);
+    this.acks = new DelayQueue(options.clock, ACK_DELAY_MS, (link) => link.onAckDue());
     this.#endpoint = new Endpoint({
       path: options.path,
       clock: options.clock,
@@ -160,6 +164,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
     this.#sweepTimer?.cancel();
     this.#sweepTimer = undefined;
     this.pacer.close();
+    this.acks.clear();
     for (const connection of this.#connections.values()) connection.destroy();
   }
 

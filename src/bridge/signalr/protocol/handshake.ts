@@ -27,12 +27,19 @@ export function handshakeError(reason: string): string {
   return `${JSON.stringify({ error: reason })}\u001e`;
 }
 
+/** What a handshake agreed on. */
+export interface Handshake {
+  readonly protocol: HubProtocol;
+  /** As the client asked for it; may be below 1. */
+  readonly version: number;
+}
+
 /** The protocol the handshake record asks for, or the reason why not. Versions below the known ones pass, as in the reference. */
 export function readHandshake(
   record: string,
   protocols: readonly HubProtocol[],
   detailedErrors: boolean,
-): HubProtocol | string {
+): Handshake | string {
   const failed = (detail: string): string => (detailedErrors ? `${FAILED} InvalidDataException: ${detail}` : FAILED);
   let request: unknown;
   try {
@@ -55,5 +62,5 @@ export function readHandshake(
   if (version.value > found.maximumVersion) {
     return `The server does not support version ${version.value} of the '${found.name}' protocol.`;
   }
-  return found;
+  return { protocol: found, version: version.value };
 }

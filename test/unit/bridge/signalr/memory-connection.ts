@@ -7,10 +7,12 @@ import type { Batch } from '../../../../src/bridge/signalr/endpoint/batch.ts';
 import type { Transport } from '../../../../src/bridge/signalr/endpoint/transport.ts';
 import { Connection } from '../../../../src/bridge/signalr/hub/connection.ts';
 import type { ConnectionHost } from '../../../../src/bridge/signalr/hub/connection-host.ts';
+import { DelayQueue } from '../../../../src/bridge/signalr/hub/delay-queue.ts';
 import type { ConnectionError } from '../../../../src/bridge/signalr/hub/errors.ts';
 import { type HubConnection, type HubDefinition, hub } from '../../../../src/bridge/signalr/hub/hub.ts';
 import { OutboundFlusher } from '../../../../src/bridge/signalr/hub/outbound-flusher.ts';
 import { ProbePacer } from '../../../../src/bridge/signalr/hub/receipts.ts';
+import { ACK_DELAY_MS, type StatefulLink } from '../../../../src/bridge/signalr/hub/stateful-link.ts';
 import { jsonProtocol } from '../../../../src/bridge/signalr/protocol/json-protocol.ts';
 import { FakeClock } from '../../../fixtures/fake-clock.ts';
 
@@ -104,6 +106,7 @@ export class MemoryHost {
       protocols: [jsonProtocol],
       flusher: new OutboundFlusher(),
       pacer: new ProbePacer(this.clock, receiptProbeDelayMs, receiptProbeIntervalMs),
+      acks: new DelayQueue<StatefulLink>(this.clock, ACK_DELAY_MS, (link) => link.onAckDue()),
       nowMs: () => Math.floor(this.clock.monotonicMs()),
       report: (error, method) => void this.reported.push({ error, method }),
       onGone: (connectionId) => void this.gone.push(connectionId),
@@ -111,11 +114,11 @@ export class MemoryHost {
   }
 
   /** A connection before its handshake. */
-  connect(): MemoryClient {
+  connect(isStateful = false): MemoryClient {
     this.#count += 1;
     const transport = new MemoryTransport();
     const who = { user: { name: 'alice' }, userId: 'alice', remoteAddress: '127.0.0.1' };
-    const info = { id: `c${this.#count}`, ...who, isStateful: false };
+    const info = { id: `c${this.#count}`, ...who, isStateful };
     return new MemoryClient(new Connection(this.#host, info, transport), transport);
   }
 
