@@ -1,0 +1,28 @@
+/** A headless Chromium for tests of pages: the one of the machine, driven by playwright-core. */
+import { existsSync } from 'node:fs';
+import { type Browser, chromium } from 'playwright-core';
+
+const PLACES = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
+const path = PLACES.find((place) => existsSync(place));
+
+/** Why tests with Chromium are skipped; undefined: they run. Where every change is checked they never are: they fail. */
+export const chromiumMissing =
+  path === undefined && process.env.CI === undefined ? 'skipped: no Chromium on this machine' : undefined;
+
+/** Starts Chromium with a profile of its own, which is removed at the end. It asks nobody but the pages' servers. */
+export function launchChromium(): Promise<Browser> {
+  if (path === undefined) throw new Error('Chromium is missing: install it (apt-get install chromium)');
+  return chromium.launch({
+    executablePath: path,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--no-proxy-server',
+    ],
+  });
+}
