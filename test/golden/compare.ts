@@ -21,6 +21,8 @@ export type Expected =
 const GUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 /** A connection id where it is one: alone, or behind a user's name (WhoAmI). */
 const CONNECTION_ID = /^((?:\S+ )?)([\w-]{22})$/;
+/** With the member whole, so that no other text is taken for the id. */
+const CLIENT_CALL = /^\{"type":1,("invocationId":"[^"]+")/;
 const RECORDED_DATE = /^2026-11-22T[0-9:.]+Z$/;
 /** Headers that clients read. Those of caching and of the type only count where there is a body. */
 const RELEVANT_HEADERS = ['www-authenticate', 'sec-websocket-extensions', 'sec-websocket-protocol', 'location'];
@@ -90,9 +92,18 @@ export function difference(expected: Expected, observed: Observed, ids: IdMap): 
   }
   if (expected.kind === 'record' && observed.kind === 'record') {
     if (observed.opcode !== 1) return `a frame that is no text: ${shown}`;
-    return sameBody(expected.text, observed.text, ids) ? undefined : shown;
+    const text = withRecordedInvocationId(expected.text, observed.text, ids);
+    return sameBody(expected.text, text, ids) ? undefined : shown;
   }
   return JSON.stringify(expected) === JSON.stringify(observed) ? undefined : shown;
+}
+
+/** `actual` with the recorded id, if both are calls of a client that want an answer: any id that is unique will do. */
+function withRecordedInvocationId(recorded: string, actual: string, ids: IdMap): string {
+  const [, recordedId] = CLIENT_CALL.exec(recorded) ?? [];
+  const [, actualId] = CLIENT_CALL.exec(actual) ?? [];
+  if (recordedId === undefined || actualId === undefined || !ids.matches(recordedId, actualId)) return actual;
+  return actual.replace(actualId, recordedId);
 }
 
 function show(item: Expected | Observed): string {

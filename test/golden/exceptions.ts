@@ -22,15 +22,7 @@ export interface Exception {
 const record = (text: string): Expected => ({ kind: 'record', text });
 const completion = (id: string, result: unknown): Expected =>
   record(JSON.stringify({ type: 3, invocationId: id, result }));
-const missing = (id: string, target: string): Expected =>
-  record(
-    JSON.stringify({
-      type: 3,
-      invocationId: id,
-      error: `Failed to invoke '${target}' due to an error on the server. HubException: Method does not exist.`,
-    }),
-  );
-
+const WRONG_RESULT = 'Error trying to deserialize result.';
 const failure = (id: string, method: string, text: string): Expected =>
   record(
     JSON.stringify({
@@ -245,22 +237,24 @@ export const exceptions: readonly Exception[] = [
     }),
   ),
   {
-    name: 'no stream methods: a call of Counter',
-    reason: 'The hub of the replay has no stream methods while the server has no streams.',
-    temporary: true,
-    transcript: '19',
+    name: 'the answer of a client that does not fit is described in our words',
+    reason: "The reference's text is that of its JSON reader, with positions in it.",
+    transcript: '26',
     connections: ['A'],
-    change: replacing("the streaming 'Counter' method", missing('8', 'counter')),
+    change: replacing('Error trying to deserialize result', failure('3', 'AskClientViaContext', WRONG_RESULT)),
   },
   {
-    name: 'no stream methods: a stream of Counter',
-    reason: 'As above.',
-    temporary: true,
-    transcript: '28',
+    name: 'a client that answers with neither result nor error is told of as the stock clients tell it',
+    reason: 'The reference names the type of an exception that has no text.',
+    transcript: '26',
     connections: ['A'],
-    change: (expected) => {
-      const withoutStream = replacing('"invocationId":"s"')(expected);
-      return [...withoutStream.slice(0, -1), missing('s', 'Counter'), ...withoutStream.slice(-1)];
-    },
+    change: replacing('Exception of type', failure('4', 'AskClientViaContext', "Client didn't provide a result.")),
+  },
+  {
+    name: 'optional arguments may be left out, with detailed errors',
+    reason: 'As without them; so the call comes as far as being refused, for the history of other people.',
+    transcript: '22',
+    connections: ['A'],
+    change: replacing('"invocationId":"2"', failure('2', 'GetMessageHistory', 'Access denied')),
   },
 ];

@@ -3,8 +3,10 @@
  */
 
 import type { HubProtocol } from '../protocol/protocol.ts';
+import type { HubContext } from './clients.ts';
 import type { DelayQueue } from './delay-queue.ts';
 import type { Hub } from './hub.ts';
+import type { HubRouter } from './hub-router.ts';
 import type { OutboundFlusher } from './outbound-flusher.ts';
 import type { ProbePacer } from './receipts.ts';
 import type { StatefulLink } from './stateful-link.ts';
@@ -17,6 +19,10 @@ export interface ConnectionHost<User> {
   readonly pacer: ProbePacer;
   /** Acks of stateful connections that are due. */
   readonly acks: DelayQueue<StatefulLink>;
+  readonly router: HubRouter;
+  readonly context: HubContext;
+  /** For the life-cycle events. */
+  readonly lifecycleContext: HubContext;
   /** Whole milliseconds of the monotonic clock. */
   nowMs(): number;
   report(error: unknown, method: string, connectionId: string): void;

@@ -22,12 +22,17 @@ import {
   handshakeRecordEnd,
   readHandshake,
 } from '../protocol/handshake.ts';
-import type { CloseContent } from '../protocol/messages.ts';
+import type { CloseContent, CompletionMessage } from '../protocol/messages.ts';
+import type { ParameterKind } from '../protocol/parameters.ts';
 import { type EncodedRecord, type HubProtocol, InvalidRecordError } from '../protocol/protocol.ts';
+import type { CallerClients, HubGroups } from './clients.ts';
+import type { Reachable } from './connection-directory.ts';
 import type { ConnectionHost } from './connection-host.ts';
-import { Dispatcher, type DispatchTarget } from './dispatcher.ts';
+import type { DispatchTarget } from './dispatch-target.ts';
+import { Dispatcher } from './dispatcher.ts';
 import { ConnectionError, type ConnectionFailure, closedWithError } from './errors.ts';
 import type { SendOptions } from './hub.ts';
+import { ClientsOfCaller } from './hub-clients.ts';
 import { Liveness } from './liveness.ts';
 import { Outbound, type OutboundOwner } from './outbound.ts';
 import { RecordReader, type RecordSink } from './record-reader.ts';
@@ -40,7 +45,7 @@ const STATEFUL_VERSION = 2;
 type State = 'handshake' | 'open' | 'closing' | 'closed';
 
 export class Connection<User>
-  implements DispatchTarget<User>, OpenConnection<User>, RecordSink, OutboundOwner, LinkTarget
+  implements DispatchTarget<User>, OpenConnection<User>, Reachable, RecordSink, OutboundOwner, LinkTarget
 {
   readonly id: string;
   readonly userId: string | undefined;
@@ -100,6 +105,11 @@ export class Connection<User>
     return this.#hasSaidGoodbye;
   }
 
+  /** Streams in both directions whose methods have not ended. */
+  get streams(): number {
+    return this.#dispatcher?.streams ?? 0;
+  }
+
   get detailedErrors(): boolean {
     return this.#host.hub.options.enableDetailedErrors;
   }
@@ -131,6 +141,25 @@ export class Connection<User>
   fail(invocationId: string, error: string): number {
     if (this.#protocol === undefined || this.#state !== 'open') return 0;
     return this.#outbound.add(this.#protocol.writeError(invocationId, error), false);
+  }
+
+  sendItem(invocationId: string, item: unknown): number {
+    if (this.#protocol === undefined || this.#state !== 'open') return 0;
+    return this.#outbound.add(this.#protocol.writeStreamItem(invocationId, item), false, true);
+  }
+
+  endStream(invocationId: string): number {
+    if (this.#protocol === undefined || this.#state !== 'open') return 0;
+    return this.#outbound.add(this.#protocol.writeStreamEnd(invocationId), false);
+  }
+
+  ask(invocationId: string, target: string, args: readonly unknown[]): number {
+    if (this.#protocol === undefined || this.#state !== 'open') return 0;
+    return this.#outbound.add(this.#protocol.writeInvocation(target, args, invocationId), false);
+  }
+
+  get isCongested(): boolean {
+    return this.#outbound.isCongested;
   }
 
   drained(): Promise<void> {
@@ -248,6 +277,24 @@ export class Connection<User>
     else this.#reader.resume();
   }
 
+  // Clients, as this one's calls see them
+
+  callerClients(onInvoke: () => void): CallerClients {
+    return new ClientsOfCaller(this.#host.router, this.id, onInvoke);
+  }
+
+  get groups(): HubGroups {
+    return this.#host.context.groups;
+  }
+
+  resultKind(invocationId: string): ParameterKind | undefined {
+    return this.#host.router.resultKind(this.id, invocationId);
+  }
+
+  onResult(message: CompletionMessage): void {
+    this.#host.router.onResult(this.id, message);
+  }
+
   report(error: unknown, method: string): void {
     this.#host.report(error, method, this.id);
   }
@@ -263,11 +310,7 @@ export class Connection<User>
     const { protocol, version } = agreed;
     this.#protocol = protocol;
     this.#state = 'open';
-    this.#dispatcher = new Dispatcher<User>(
-      this,
-      this.#host.hub.table,
-      this.#host.hub.options.maximumWaitingInvocations,
-    );
+    this.#dispatcher = new Dispatcher<User>(this, this.#host.hub.table, this.#host.hub.options);
     this.#outbound.addUncounted(HANDSHAKE_ACCEPTED[protocol.transferFormat], true);
     if (this.#isStateful && version >= STATEFUL_VERSION) {
       const { statefulReconnectBufferBytes } = this.#host.hub.options;
@@ -277,7 +320,7 @@ export class Connection<User>
     this.#isConnecting = true;
     let result: unknown;
     try {
-      result = this.#host.hub.onConnected?.(this);
+      result = this.#host.hub.onConnected?.(this, this.#host.lifecycleContext);
     } catch (error) {
       this.#onConnectFailed(error);
       return;
@@ -404,6 +447,8 @@ export class Connection<User>
     this.#state = state;
     this.#phaseSinceMs = this.#host.nowMs();
     this.#reader.clear();
+    // Before the dispatcher: what waits for this client goes on, and finds its connection ended.
+    this.#host.router.onEnded(this);
     this.#dispatcher?.end();
     this.#outbound.end();
     this.#link?.end();
@@ -415,7 +460,7 @@ export class Connection<User>
     if (this.#dispatcher === undefined || this.#isConnecting) return;
     this.#dispatcher = undefined;
     try {
-      const result = this.#host.hub.onDisconnected?.(this, this.#failure);
+      const result = this.#host.hub.onDisconnected?.(this, this.#failure, this.#host.lifecycleContext);
       if (isPromise(result)) result.then(undefined, (error: unknown) => this.report(error, 'onDisconnected'));
     } catch (error) {
       this.report(error, 'onDisconnected');
@@ -450,7 +495,9 @@ export class Connection<User>
     if (wantsPings && this.#liveness.isPingDue(nowMs, options) && this.#protocol !== undefined && isWritable) {
       this.#outbound.addUncounted(this.#protocol.ping, true);
     }
-    if (this.#liveness.isSilent(nowMs, options, this.#reader.isPaused)) {
+    // A client that waits for its call may be busy waiting: its silence does not count (nor while it is not read).
+    const isExcused = this.#reader.isPaused || this.#dispatcher?.isBlocked === true;
+    if (this.#liveness.isSilent(nowMs, options, isExcused)) {
       this.#closeFailed('client-timeout', `The client sent nothing for ${options.clientTimeoutMs} ms`, undefined, true);
       return;
     }

@@ -1,9 +1,9 @@
 /**
- * What a connection's messages do: the message switch, and the queue of calls.
+ * What a connection's messages do: the message switch, and the running of calls. Their order is the call queue's (call-queue.ts), their
+ * streams are call-streams.ts.
  *
- * Invariants: calls of one connection begin in the order of their arrival, the first not before `release`, and run one at a
- * time, but for methods that may overlap; a call that fails gets an answer and disturbs nothing else; a call without
- * invocation id never gets one. A handler that returns no promise is answered in the same turn, without a promise of ours.
+ * Invariants: a call that fails gets an answer and disturbs nothing else; a call without invocation id never gets one. A handler that
+ * returns no promise is answered in the same turn, without a promise of ours.
  */
 
 import { isPromise } from '../endpoint/is-promise.ts';
@@ -11,74 +11,78 @@ import { type InboundMessage, type InvocationMessage, messageType } from '../pro
 import type { MethodEntry, MethodTable } from '../protocol/method-table.ts';
 import type { ParameterKind } from '../protocol/parameters.ts';
 import type { Binder } from '../protocol/protocol.ts';
-import { invocationFailed, METHOD_MISSING, methodThrew, notStreaming, streamCountDiffers } from './errors.ts';
-import type { HubConnection, InvocationContext } from './hub.ts';
+import { CallContext, type CallOwner, type PlaceHolder } from './call-context.ts';
+import { type CallLimits, CallQueue, type CallRunner, takesPlace } from './call-queue.ts';
+import { CallStreams, type StreamLimits } from './call-streams.ts';
+import type { DispatchTarget } from './dispatch-target.ts';
+import { invocationFailed, METHOD_MISSING, notStreaming, onlyStreaming, streamCountDiffers } from './errors.ts';
+import type { InvocationContext } from './hub.ts';
+import { OutgoingStream } from './outgoing-stream.ts';
 
-/** What the dispatcher needs of its connection. */
-export interface DispatchTarget<User> extends HubConnection<User> {
-  /** Queues the answer to a call; answers its mark, 0 when the connection is not open. */
-  complete(invocationId: string, result: unknown): number;
-  fail(invocationId: string, error: string): number;
-  /** Calls `callback` when the record with this mark is known to have arrived. */
-  whenReceived(mark: number, callback: () => void): void;
-  /** The client has sent a Ping. */
-  onPing(): void;
-  /** The client has sent a Close. */
-  onClose(): void;
-  /** Calls no longer fill the queue, or none is left. */
-  onCallsDone(): void;
-  /** An error of the hub's own code. */
-  report(error: unknown, method: string): void;
-  readonly detailedErrors: boolean;
-}
-
-export class Dispatcher<User> implements Binder {
+export class Dispatcher<User> implements Binder, CallRunner, CallOwner {
   readonly #target: DispatchTarget<User>;
   readonly #table: MethodTable;
-  readonly #maximumWaiting: number;
-  #waiting: InvocationMessage[] | undefined;
-  /** Calls that run. */
-  #running = 0;
-  /** A call runs that does not overlap, or the connection is not ready for calls. */
-  #isHeld = true;
-  #isEnded = false;
+  readonly #limits: CallLimits & StreamLimits;
+  readonly #queue: CallQueue;
+  /** Present from the first stream on. */
+  #streams: CallStreams<User> | undefined;
+  /** Calls that want to know of the connection's end. */
+  #watched: Set<{ abort(): void }> | undefined;
 
   /** Calls wait until `release`. */
-  constructor(target: DispatchTarget<User>, table: MethodTable, maximumWaiting: number) {
+  constructor(target: DispatchTarget<User>, table: MethodTable, limits: CallLimits & StreamLimits) {
     this.#target = target;
     this.#table = table;
-    this.#maximumWaiting = maximumWaiting;
+    this.#limits = limits;
+    this.#queue = new CallQueue(this, limits);
   }
 
-  /** Whether no more calls should be read for now. */
+  /** Whether nothing more should be read for now: too many calls wait, or items of an upload that its method does not take. */
   get isFull(): boolean {
-    return this.#waiting !== undefined && this.#waiting.length >= this.#maximumWaiting;
+    return this.#queue.isFull || this.#streams?.isFull === true;
   }
 
-  /** Whether no call runs or waits. */
+  /** Whether no call runs or waits. Streams and calls that wait for the client do not count: they may never end by themselves. */
   get isIdle(): boolean {
-    return !this.#isHeld && this.#running === 0 && this.#waiting === undefined;
+    return this.#queue.isIdle;
+  }
+
+  /** Whether a call keeps the others waiting. */
+  get isBlocked(): boolean {
+    return this.#queue.isBlocked;
+  }
+
+  /** Streams in both directions whose methods have not ended. */
+  get streams(): number {
+    return this.#streams?.count ?? 0;
   }
 
   method(target: string): MethodEntry | undefined {
     return this.#table.find(target);
   }
 
-  itemKind(_streamId: string): ParameterKind | undefined {
-    return undefined;
+  itemKind(streamId: string): ParameterKind | undefined {
+    return this.#streams?.itemKind(streamId);
   }
 
-  resultKind(_invocationId: string): ParameterKind | undefined {
-    return undefined;
+  resultKind(invocationId: string): ParameterKind | undefined {
+    return this.#target.resultKind(invocationId);
   }
 
   dispatch(message: InboundMessage): void {
     switch (message.type) {
       case messageType.invocation:
       case messageType.streamInvocation:
-        if (this.#waiting === undefined && this.#mayRun(message)) this.#run(message);
-        else if (this.#waiting === undefined) this.#waiting = [message];
-        else this.#waiting.push(message);
+        if (this.#admits(message)) this.#queue.add(message);
+        return;
+      case messageType.streamItem:
+        this.#streams?.onItem(message);
+        return;
+      case messageType.completion:
+        if (this.#streams?.onCompletion(message) !== true) this.#target.onResult(message);
+        return;
+      case messageType.cancelInvocation:
+        this.#cancel(message.invocationId);
         return;
       case messageType.ping:
         this.#target.onPing();
@@ -86,153 +90,148 @@ export class Dispatcher<User> implements Binder {
       case messageType.close:
         this.#target.onClose();
         return;
-      case messageType.streamItem:
-      case messageType.completion:
-      case messageType.cancelInvocation:
       case messageType.ack:
       case messageType.sequence:
       case 'ignored':
-        // They answer or steer something that does not exist here: legal, and without effect.
+        // They steer something that does not exist here: legal, and without effect.
         return;
     }
   }
 
   /** Lets the calls begin. */
   release(): void {
-    this.#isHeld = false;
-    this.#next();
+    this.#queue.release();
   }
 
-  /** The connection has ended: calls that wait are dropped, one that runs gets no answer. */
+  /** The connection has ended: calls that wait are dropped, those that run get no answer, streams end. */
   end(): void {
-    this.#isEnded = true;
-    this.#waiting = undefined;
+    this.#queue.end();
+    this.#streams?.end();
+    if (this.#watched !== undefined) for (const context of this.#watched) context.abort();
+    this.#watched = undefined;
   }
 
-  #mayRun(message: InvocationMessage): boolean {
-    if (this.#isHeld) return false;
-    if (this.#running === 0) return true;
-    return message.method?.overlaps === true && this.#running < this.#maximumWaiting;
+  watch(context: { abort(): void }): void {
+    this.#watched ??= new Set();
+    this.#watched.add(context);
   }
 
-  #run(message: InvocationMessage): void {
+  yieldPlace(context: PlaceHolder): void {
+    if (!context.hasPlace) return;
+    context.hasPlace = false;
+    this.#queue.done(context.overlaps);
+  }
+
+  onCallsDone(): void {
+    this.#target.onCallsDone();
+  }
+
+  /** Takes in the uploads that a call brings, whose items may come before its turn; false: it was refused for them. */
+  #admits(message: InvocationMessage): boolean {
+    const { method } = message;
+    if (method === undefined || method.uploads.length === 0 || refusalOf(message, false) !== undefined) return true;
+    const refusal = this.#openStreams().admit(message, method);
+    if (refusal === undefined) return true;
+    if (message.invocationId !== undefined) this.#target.fail(message.invocationId, refusal);
+    return false;
+  }
+
+  #openStreams(): CallStreams<User> {
+    this.#streams ??= new CallStreams(this.#limits, () => this.#target.onCallsDone());
+    return this.#streams;
+  }
+
+  run(message: InvocationMessage): void {
     const { method, invocationId } = message;
     const refusal = refusalOf(message, this.#target.detailedErrors);
     if (refusal !== undefined || method === undefined) {
       if (invocationId !== undefined) this.#target.fail(invocationId, refusal ?? '');
       return;
     }
-    const context = new CallContext(this.#target, invocationId, method.name);
+    const context = new CallContext<User>(this.#target, this, invocationId, method);
+    if (method.isStreaming && invocationId !== undefined) {
+      this.#runStream(message, method, context, invocationId);
+      return;
+    }
     let result: unknown;
     try {
-      const invoke = method.invoke as (context: InvocationContext<User>, ...args: readonly unknown[]) => unknown;
-      result = invoke(context, ...message.args);
+      result = this.#invoke(message, method, context);
     } catch (error) {
       context.fail(error);
+      this.#done(message, context);
       return;
     }
     if (!isPromise(result)) {
       context.complete(result);
+      this.#done(message, context);
       return;
     }
-    this.#running += 1;
-    this.#isHeld = !method.overlaps;
+    if (takesPlace(method) && !context.hasYielded) {
+      context.hasPlace = true;
+      this.#queue.begin(method.overlaps);
+    }
     result.then(
       (value) => {
         context.complete(value);
-        this.#done();
+        this.#done(message, context);
       },
       (error: unknown) => {
         context.fail(error);
-        this.#done();
+        this.#done(message, context);
       },
     );
   }
 
-  #done(): void {
-    this.#running -= 1;
-    this.#isHeld = false;
-    this.#next();
+  #invoke(message: InvocationMessage, method: MethodEntry, context: CallContext<User>): unknown {
+    const invoke = method.invoke as (context: InvocationContext<User>, ...args: readonly unknown[]) => unknown;
+    const args = method.uploads.length === 0 ? message.args : this.#openStreams().argumentsOf(message, method);
+    return invoke(context, ...args);
   }
 
-  #next(): void {
-    // Calls that are answered at once are many turns of this loop, not a recursion.
-    while (this.#waiting !== undefined) {
-      const message = this.#waiting[0];
-      if (message === undefined) {
-        this.#waiting = undefined;
-        break;
-      }
-      if (!this.#mayRun(message)) break;
-      this.#waiting.shift();
-      this.#run(message);
+  #runStream(message: InvocationMessage, method: MethodEntry, context: CallContext<User>, invocationId: string): void {
+    const streams = this.#openStreams();
+    const refusal = streams.refusal(invocationId, method.name);
+    if (refusal !== undefined) {
+      this.#target.fail(invocationId, refusal);
+      this.#done(message, context);
+      return;
     }
-    if (!this.#isEnded && !this.isFull) this.#target.onCallsDone();
+    const stream = new OutgoingStream(this.#target, context, invocationId, method.name);
+    const running = streams.run(invocationId, stream, () => this.#invoke(message, method, context));
+    // It never rejects: what the method throws goes to the client.
+    void running.then(() => this.#done(message, context));
+  }
+
+  #done(message: InvocationMessage, context: CallContext<User>): void {
+    this.#watched?.delete(context);
+    if (message.streamIds.length > 0) this.#streams?.release(message);
+    if (!context.hasPlace) return;
+    context.hasPlace = false;
+    this.#queue.done(context.overlaps);
+  }
+
+  #cancel(invocationId: string): void {
+    const waiting = this.#queue.withdraw(invocationId, messageType.streamInvocation);
+    if (waiting === undefined) {
+      this.#streams?.cancel(invocationId);
+      return;
+    }
+    this.#streams?.release(waiting);
+    this.#target.endStream(invocationId);
   }
 }
 
-class CallContext<User> implements InvocationContext<User> {
-  readonly connection: DispatchTarget<User>;
-  readonly #invocationId: string | undefined;
-  readonly #method: string;
-  #answered: (() => void)[] | undefined;
-
-  constructor(connection: DispatchTarget<User>, invocationId: string | undefined, method: string) {
-    this.connection = connection;
-    this.#invocationId = invocationId;
-    this.#method = method;
-  }
-
-  get connectionId(): string {
-    return this.connection.id;
-  }
-
-  get user(): User {
-    return this.connection.user;
-  }
-
-  get userId(): string | undefined {
-    return this.connection.userId;
-  }
-
-  onAnswered(callback: () => void): void {
-    if (this.#invocationId === undefined) return;
-    this.#answered ??= [];
-    this.#answered.push(callback);
-  }
-
-  complete(result: unknown): void {
-    if (this.#invocationId === undefined) return;
-    try {
-      this.#onAnswer(this.connection.complete(this.#invocationId, result));
-    } catch (error) {
-      // The result cannot be serialised. The reference closes the connection; failing the call is kinder.
-      this.fail(error);
-    }
-  }
-
-  fail(error: unknown): void {
-    this.connection.report(error, this.#method);
-    if (this.#invocationId === undefined) return;
-    const text = methodThrew(this.#method, error, this.connection.detailedErrors);
-    this.#onAnswer(this.connection.fail(this.#invocationId, text));
-  }
-
-  #onAnswer(mark: number): void {
-    if (mark === 0 || this.#answered === undefined) return;
-    for (const callback of this.#answered) this.connection.whenReceived(mark, callback);
-  }
-}
-
-/** Why the call does not reach its method, if so. */
+/** Why the call does not reach its method, if so; what only its uploads' table knows is left to that. */
 function refusalOf(message: InvocationMessage, detailed: boolean): string | undefined {
   const { method, bindingFailure } = message;
   if (method === undefined) return invocationFailed(message.target, METHOD_MISSING);
   if (bindingFailure !== undefined) {
     return invocationFailed(method.name, detailed ? `InvalidDataException: ${bindingFailure}` : undefined);
   }
-  if (message.type === messageType.streamInvocation) return notStreaming(method.name);
-  const { length } = message.streamIds;
-  if (length !== method.uploads.length) return streamCountDiffers(method.name, length, method.uploads.length);
+  const wantsStream = message.type === messageType.streamInvocation;
+  if (wantsStream !== method.isStreaming) return wantsStream ? notStreaming(method.name) : onlyStreaming(method.name);
+  if (method.uploads.length === 0 && message.streamIds.length > 0) {
+    return streamCountDiffers(method.name, message.streamIds.length, 0);
+  }
   return undefined;
 }

@@ -62,6 +62,40 @@ export function notStreaming(method: string): string {
   return `The client attempted to invoke the non-streaming '${method}' method with a streaming invocation.`;
 }
 
+/** The wrong kind of call: a plain one of a method that answers a stream. */
+export function onlyStreaming(method: string): string {
+  return `The client attempted to invoke the streaming '${method}' method with a non-streaming invocation.`;
+}
+
+/** A method that is declared to answer a stream has answered something else. */
+export function notAStream(method: string): string {
+  return `The value returned by the streaming method '${method}' is not a ChannelReader<> or IAsyncEnumerable<>.`;
+}
+
+/** A stream failed after it had begun. */
+export function streamFailed(error: unknown, detailed: boolean): string {
+  return withDetail('An error occurred on the server while streaming results.', error, detailed);
+}
+
+/** The connection has as many streams as it may have. */
+export function tooManyStreams(method: string, maximum: number): string {
+  return methodThrew(
+    method,
+    new HubException(`The connection has ${maximum} streams already, the most it may have.`),
+    false,
+  );
+}
+
+/** An upload stream under the id of one that has not ended. */
+export function streamIdInUse(method: string, streamId: string): string {
+  return methodThrew(method, new HubException(`Stream ID '${streamId}' is already in use.`), false);
+}
+
+/** What the method of an upload gets when the client sends an item of another type. */
+export const UPLOAD_NOT_BOUND = 'Failed to bind Stream message.';
+/** What a caller gets whose client answers with neither a result nor an error. */
+export const NO_RESULT = "Client didn't provide a result.";
+
 /** Upload streams for a method that takes another number of them. */
 export function streamCountDiffers(method: string, sent: number, expected: number): string {
   const error = new HubException(`Client sent ${sent} stream(s), Hub method expects ${expected}.`);

@@ -17,6 +17,7 @@ import type { TransportName } from '../endpoint/transport.ts';
 import type { CloseContent } from '../protocol/messages.ts';
 import { MethodTable } from '../protocol/method-table.ts';
 import type { ArgumentsOf, Parameter } from '../protocol/parameters.ts';
+import type { CallerClients, HubContext, HubGroups } from './clients.ts';
 import type { ConnectionError } from './errors.ts';
 import { type HubOptions, hubOptions } from './options.ts';
 import type { SharedInvocation } from './shared-invocation.ts';
@@ -74,6 +75,11 @@ export interface InvocationContext<User> {
   readonly connectionId: string;
   readonly user: User;
   readonly userId: string | undefined;
+  /** Everybody, seen from the caller. While the call waits for a client's answer through it, the caller's next calls may begin. */
+  readonly clients: CallerClients;
+  readonly groups: HubGroups;
+  /** Aborted when nobody waits for the answer any more: the client cancelled the stream, or the connection has ended. */
+  readonly signal: AbortSignal;
   /**
    * Calls `callback` once when there is proof that the answer to this call has reached the client's process, and never
    * otherwise: not when the client wanted no answer, nor when the connection ends first (`onDisconnected` tells that).
@@ -132,11 +138,15 @@ export interface HubDefinition<User> {
   readonly methods: Readonly<Record<string, HubMethod<User>>>;
   /**
    * After the handshake and before the first call. While its promise is pending, calls wait. An error closes the
-   * connection, without leave to reconnect; `onDisconnected` still runs.
+   * connection, without leave to reconnect; `onDisconnected` still runs. `context` cannot `invoke`: no answer is read yet.
    */
-  readonly onConnected?: (connection: HubConnection<User>) => unknown;
+  readonly onConnected?: (connection: HubConnection<User>, context: HubContext) => unknown;
   /** Exactly once for each connection whose handshake was good, after `onConnected` has settled. `error` is undefined after an end in good order. */
-  readonly onDisconnected?: (connection: HubConnection<User>, error: ConnectionError | undefined) => unknown;
+  readonly onDisconnected?: (
+    connection: HubConnection<User>,
+    error: ConnectionError | undefined,
+    context: HubContext,
+  ) => unknown;
   /** Everything sent to the connection up to `mark` has reached the client's process. Marks only grow. */
   readonly onReceived?: (connection: HubConnection<User>, mark: number) => void;
   readonly options?: Partial<HubOptions>;
@@ -153,12 +163,6 @@ export interface Hub<User> {
 
 /** Checks a definition. Throws TypeError for bad method tables and RangeError for bad options. */
 export function hub<User>(definition: HubDefinition<User>): Hub<User> {
-  for (const [name, { isStreaming, parameters }] of Object.entries(definition.methods)) {
-    // The protocols know streams, the dispatcher does not: a hub that needs them must not start as if it had them.
-    if (isStreaming || parameters.some(({ isStream }) => isStream)) {
-      throw new TypeError(`The method '${name}' uses a stream, which this server cannot serve yet`);
-    }
-  }
   return {
     table: new MethodTable(definition.methods),
     options: hubOptions(definition.options),

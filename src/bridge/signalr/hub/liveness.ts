@@ -45,9 +45,9 @@ export class Liveness {
     return true;
   }
 
-  /** Whether the client has been silent too long. While `isPaused` it cannot be heard, which is not its fault. */
-  isSilent(nowMs: number, options: HubOptions, isPaused: boolean): boolean {
-    if (this.#hasHeard || isPaused) {
+  /** Whether the client has been silent too long. While `isExcused` its silence does not count: it cannot be heard, or waits. */
+  isSilent(nowMs: number, options: HubOptions, isExcused: boolean): boolean {
+    if (this.#hasHeard || isExcused) {
       this.#hasHeard = false;
       this.#heardAtMs = nowMs;
     }

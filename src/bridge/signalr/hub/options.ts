@@ -33,6 +33,17 @@ export interface HubOptions extends EndpointOptions {
   readonly statefulReconnectTimeoutMs: number;
   /** Calls of one client that may wait for their turn. When as many wait, nothing more is read from it. Default 100. */
   readonly maximumWaitingInvocations: number;
+  /**
+   * Calls of one client that may run at the same time. Default 1: each waits for the one before it. Streams, calls with uploads and calls
+   * that wait for a client's answer do not count; methods may say that they overlap (`MethodOptions`).
+   */
+  readonly maximumParallelInvocations: number;
+  /** Streams of one client, in both directions together. Default 100. A call for one more fails. */
+  readonly maximumStreamsPerConnection: number;
+  /** Items of one upload stream that may wait for its method. Default 10. When as many wait, nothing more is read from the client. */
+  readonly uploadBufferItems: number;
+  /** Answers of one client that may be waited for at the same time. Default 100. One more fails. */
+  readonly maximumClientInvocations: number;
   /** Whether clients see the messages of all errors. For development: messages may hold secrets. Default false. */
   readonly enableDetailedErrors: boolean;
   /** From a record that wants a receipt to the probe that asks for it. Default 20. */
@@ -53,6 +64,10 @@ export const defaultHubOptions: HubOptions = {
   statefulReconnectBufferBytes: 100_000,
   statefulReconnectTimeoutMs: 15_000,
   maximumWaitingInvocations: 100,
+  maximumParallelInvocations: 1,
+  maximumStreamsPerConnection: 100,
+  uploadBufferItems: 10,
+  maximumClientInvocations: 100,
   enableDetailedErrors: false,
   receiptProbeDelayMs: 20,
   receiptProbeIntervalMs: 1_000,

@@ -64,6 +64,11 @@ export class OutboundQueue implements Flushable {
     return this.#characters * 2 > this.#maximumCharacters;
   }
 
+  /** Whether as much waits as goes in one write, or there is no transport. */
+  get isCongested(): boolean {
+    return this.#characters >= WRITE_CHARACTERS || this.#repeat === NO_TRANSPORT;
+  }
+
   /** Mark of the last record handed to the transport; 0 while that is not known of what was lost with another one. */
   get writtenMark(): number {
     return this.#repeat === undefined ? this.#writtenMark : 0;

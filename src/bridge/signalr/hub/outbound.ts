@@ -55,6 +55,11 @@ export class Outbound implements ProbeTarget {
     return this.#queue.isHalfFull;
   }
 
+  /** Whether streams should wait until what waits is with a transport. */
+  get isCongested(): boolean {
+    return this.#queue.isCongested;
+  }
+
   /** Queues a record that carries a call; answers its mark, or 0 when there is no room for it and the connection is over. */
   add(record: EncodedRecord, isShared: boolean, isPaced?: boolean): number {
     const link = this.#link;

@@ -11,10 +11,14 @@ import type { AccessHooks } from '../endpoint/access.ts';
 import { Endpoint } from '../endpoint/endpoint.ts';
 import type { ConnectionInfo, ConnectionOwner, Transport } from '../endpoint/transport.ts';
 import { jsonProtocol } from '../protocol/json-protocol.ts';
+import type { Backplane } from './backplane.ts';
+import type { HubContext } from './clients.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionHost } from './connection-host.ts';
 import { DelayQueue } from './delay-queue.ts';
 import type { Hub } from './hub.ts';
+import { hubContext, lifecycleContext } from './hub-clients.ts';
+import { HubRouter } from './hub-router.ts';
 import { sweepIntervalMs } from './options.ts';
 import { OutboundFlusher } from './outbound-flusher.ts';
 import { ProbePacer } from './receipts.ts';
@@ -25,6 +29,8 @@ export interface SignalRServerOptions<User> extends AccessHooks<User> {
   /** Where the hub is mounted, for example `/chathub`. Matches in any letter case, with or without a slash at its end. */
   readonly path: string;
   readonly clock: Clock;
+  /** Joins this server with others that have the same hub. Default: it is alone. */
+  readonly backplane?: Backplane;
   /**
    * Told of every error that a hub's method or event throws (a HubException too), and of errors of the hooks here. `method` is the
    * declared method, or the name of the event or hook. For the log; what it throws is dropped.
@@ -45,6 +51,14 @@ export interface DrainOptions {
 export interface SignalRServer extends AsyncDisposable {
   /** Connections whose transport is open, or whose client may come back with another one. */
   readonly connections: number;
+  /** Streams, in both directions, whose methods have not ended. */
+  readonly streams: number;
+  /** Answers of clients that are waited for. */
+  readonly clientInvocations: number;
+  /** Groups that somebody who is connected here is in. */
+  readonly groups: number;
+  /** Clients and groups, for code outside of calls. */
+  readonly context: HubContext;
   /** Answers a request for this endpoint; false = the path is another's, and nothing was done. */
   handleRequest(request: IncomingMessage, response: ServerResponse): boolean;
   /** Takes over an upgrade request for this endpoint; false = the path is another's, and the socket was not touched. */
@@ -75,6 +89,9 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
   readonly flusher = new OutboundFlusher();
   readonly pacer: ProbePacer;
   readonly acks: DelayQueue<StatefulLink>;
+  readonly router: HubRouter;
+  readonly context: HubContext;
+  readonly lifecycleContext: HubContext;
   readonly #options: SignalRServerOptions<User>;
   readonly #endpoint: Endpoint<User>;
   readonly #connections = new Map<string, Connection<User>>();
@@ -90,6 +107,14 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
     this.hub = options.hub;
     this.pacer = new ProbePacer(options.clock, limits.receiptProbeDelayMs, limits.receiptProbeIntervalMs);
     this.acks = new DelayQueue(options.clock, ACK_DELAY_MS, (link) => link.onAckDue());
+    this.router = new HubRouter({
+      connections: this.#connections,
+      maximumClientInvocations: limits.maximumClientInvocations,
+      backplane: options.backplane,
+      onError: (error, method, connectionId) => this.report(error, method, connectionId),
+    });
+    this.context = hubContext(this.router);
+    this.lifecycleContext = lifecycleContext(this.router);
     this.#endpoint = new Endpoint({
       path: options.path,
       clock: options.clock,
@@ -104,6 +129,20 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
 
   get connections(): number {
     return this.#connections.size;
+  }
+
+  get streams(): number {
+    let count = 0;
+    for (const connection of this.#connections.values()) count += connection.streams;
+    return count;
+  }
+
+  get clientInvocations(): number {
+    return this.router.clientInvocations;
+  }
+
+  get groups(): number {
+    return this.router.groups;
   }
 
   nowMs(): number {
@@ -129,11 +168,15 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
   open(info: ConnectionInfo<User>, transport: Transport): Connection<User> {
     const connection = new Connection(this, info, transport);
     this.#connections.set(connection.id, connection);
+    this.router.onOpened(connection);
     return connection;
   }
 
   onGone(connectionId: string): void {
-    if (!this.#connections.delete(connectionId)) return;
+    const connection = this.#connections.get(connectionId);
+    if (connection === undefined) return;
+    this.#connections.delete(connectionId);
+    this.router.onEnded(connection);
     this.#endpoint.forget(connectionId);
     if (this.#connections.size === 0) this.#onEmpty?.();
   }
@@ -166,6 +209,7 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
     this.pacer.close();
     this.acks.clear();
     for (const connection of this.#connections.values()) connection.destroy();
+    this.router.close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
