@@ -355,6 +355,24 @@ describe('the clock of a connection', () => {
     expect(client.transport.isClosed).toBe(false);
   });
 
+  it('does not count the silence of a client whose call keeps the others waiting', async () => {
+    const slow = gate();
+    const host = new MemoryHost({ methods: { Slow: method([], () => slow.promise) } });
+    const client = await host.open();
+    client.send('{"type":6}');
+    client.invoke('1', 'Slow');
+    for (const _second of Array.from({ length: 60 })) {
+      await host.clock.advance(1_000);
+      client.connection.sweep(host.clock.monotonicMs());
+    }
+    expect(client.connection.isOpen).toBe(true);
+    slow.open();
+    await client.settle();
+    await host.clock.advance(30_000);
+    client.connection.sweep(host.clock.monotonicMs());
+    expect(client.connection.isOpen).toBe(false);
+  });
+
   it('times out a client that pinged once and fell silent, counting from the last it heard', async () => {
     const host = new MemoryHost({ methods });
     const client = await host.open();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { hub, method, stream } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { hub, method } from '../../../../src/bridge/signalr/hub/hub.ts';
 import { defaultHubOptions, hubOptions, sweepIntervalMs } from '../../../../src/bridge/signalr/hub/options.ts';
 import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 
@@ -12,11 +12,6 @@ describe('the definition of a hub', () => {
   it('is refused when an optional parameter stands before a required one', () => {
     const wrong = method([param.optional(param.int, 0), param.string], () => null);
     expect(() => hub({ methods: { Wrong: wrong } })).toThrow(TypeError);
-  });
-
-  it('is refused when a method needs streams, which are not served yet', () => {
-    expect(() => hub({ methods: { Count: stream([], () => [1, 2]) } })).toThrow(/'Count' uses a stream/);
-    expect(() => hub({ methods: { Sum: method([param.stream(param.int)], () => 0) } })).toThrow(/'Sum' uses a stream/);
   });
 
   it('is refused with all its senseless options at once', () => {

@@ -4,10 +4,11 @@ import {
   HubConnectionBuilder,
   LogLevel,
   type HubConnection as StockConnection,
+  Subject,
 } from '@microsoft/signalr';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { HubException } from '../../../../src/bridge/signalr/hub/errors.ts';
-import { type HubConnection, type HubMethod, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { type HubConnection, type HubMethod, method, stream } from '../../../../src/bridge/signalr/hub/hub.ts';
 import { sharedInvocation } from '../../../../src/bridge/signalr/hub/shared-invocation.ts';
 import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 import { host } from './hosted-server.ts';
@@ -33,6 +34,7 @@ describe.each(ways)('the stock client, %s', (_name, way) => {
     Echo: method([param.string], (_context, text) => text),
     Who: method([], async (context) => context.userId),
     Sum: method([param.int, param.optional(param.int, 40)], (_context, a, b) => a + b),
+    Id: method([], (context) => context.connectionId),
     Refuse: method([], () => {
       throw new HubException('not today');
     }),
@@ -69,6 +71,68 @@ describe.each(ways)('the stock client, %s', (_name, way) => {
     await last.promise;
     expect(heard).toEqual(Array.from({ length: 100 }, (_, n) => n));
     expect(answers).toEqual(Array.from({ length: 100 }, (_, n) => String(n)));
+  });
+
+  it('reads streams, cancels them, sends streams and answers questions', async () => {
+    const cancelled = Promise.withResolvers<void>();
+    const more: Record<string, HubMethod<TestUser>> = {
+      Count: stream([param.int], async function* (_context, n) {
+        for (let i = 0; i < n; i += 1) yield i;
+      }),
+      Endless: stream([], async function* ({ signal }) {
+        yield 'first';
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        cancelled.resolve();
+      }),
+      Join: method([param.stream(param.string)], async (_context, items) => {
+        let joined = '';
+        for await (const item of items) joined += item;
+        return joined;
+      }),
+      AskMe: method([param.string], ({ clients }, question) => clients.caller.invoke('Answer', [question])),
+    };
+    const { port, signalr } = await host({ methods: more });
+    const connection = client(port, 'alice');
+    connection.on('Answer', (question: string) => `${question}? yes`);
+    await connection.start();
+
+    const counted = await new Promise((resolve, reject) => {
+      const items: number[] = [];
+      connection
+        .stream<number>('Count', 500)
+        .subscribe({ next: (n) => items.push(n), complete: () => resolve(items), error: reject });
+    });
+    expect(counted).toEqual(Array.from({ length: 500 }, (_, n) => n));
+
+    const first = Promise.withResolvers<string>();
+    const endless = connection
+      .stream<string>('Endless')
+      .subscribe({ next: first.resolve, complete: () => undefined, error: first.reject });
+    expect(await first.promise).toBe('first');
+    endless.dispose();
+    await cancelled.promise;
+
+    const words = new Subject<string>();
+    const joined = connection.invoke('Join', words);
+    for (let n = 0; n < 100; n += 1) words.next(String(n % 10));
+    words.complete();
+    expect(await joined).toBe('0123456789'.repeat(10));
+
+    expect(await connection.invoke('AskMe', 'tea')).toBe('tea? yes');
+    expect(signalr.clientInvocations).toBe(0);
+    expect(signalr.streams).toBe(0);
+  });
+
+  it('says what its handler threw, or that it has none', async () => {
+    const { port, signalr } = await host({ methods });
+    const connection = client(port, 'alice');
+    connection.on('Fails', () => {
+      throw new Error('from callback');
+    });
+    await connection.start();
+    const one = signalr.context.clients.client(await connection.invoke<string>('Id'));
+    await expect(one.invoke('Fails', [])).rejects.toThrow('Error: from callback');
+    await expect(one.invoke('Nothing', [])).rejects.toThrow("Client didn't provide a result.");
   });
 
   it('is refused without a good token', async () => {
