@@ -5,7 +5,7 @@
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Tab, type TabOptions } from './support/chat-pages.ts';
-import { chromiumMissing, launchChromium } from './support/chromium.ts';
+import { chromiumMissing, launchChromium, sleepOf } from './support/chromium.ts';
 import { openNarrowProxy } from './support/narrow-proxy.ts';
 import { openPage } from './support/pages.ts';
 import { RestartableServer } from './support/restartable.ts';
@@ -169,25 +169,31 @@ describe.skipIf(chromiumMissing)(`The page${chromiumMissing === undefined ? '' :
     async (transport) => {
       await using restartable = await RestartableServer.start({ CORS_ORIGINS: pages.origin });
       const [forAlice, forBob] = newPair(restartable);
-      await using context = await browser.newContext();
-      const bob = await Tab.connected(context, { ...forBob, transport });
-      const devtools = await context.newCDPSession(bob.page);
+      // A browser of its own: all of its pages sleep at once.
+      await using sleeper = await launchChromium();
+      const bob = await Tab.connected(sleeper, { ...forBob, transport });
       const say = async (...texts: string[]): Promise<void> => {
         await using alice = await openPage(restartable, forAlice.me);
         for (const text of texts) await alice.send(forAlice.me, forBob.me, text);
       };
       await say('awake');
       await bob.sees('awake');
-      await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
-      await say('asleep 1', 'asleep 2');
-      await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+      {
+        using _sleep = await sleepOf(sleeper);
+        await say('asleep 1', 'asleep 2');
+      }
       await bob.sees('asleep 2');
-      await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
-      await say('asleep 3');
-      await restartable.restart('SIGKILL');
-      await say('asleep 4');
-      await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+      let sleptMs = 0;
+      {
+        using _sleep = await sleepOf(sleeper);
+        await say('asleep 3');
+        const killedAtMs = performance.now();
+        await restartable.restart('SIGKILL');
+        await say('asleep 4');
+        sleptMs = performance.now() - killedAtMs;
+      }
       await bob.sees('asleep 4');
+      expect(Number(await bob.shows('pause'))).toBeGreaterThan(sleptMs);
       expect(await bob.texts()).toEqual(['awake', 'asleep 1', 'asleep 2', 'asleep 3', 'asleep 4']);
       await bob.keep(`sleep-${transport}`);
     },

@@ -82,6 +82,16 @@ byId('send').addEventListener('submit', async (event) => {
   }
 });
 
+/** How long the page once stood still, in milliseconds: sleep is seen by what did not happen. */
+let longestPauseMs = 0;
+let lastTickMs = performance.now();
+setInterval(() => {
+  const nowMs = performance.now();
+  longestPauseMs = Math.max(longestPauseMs, Math.round(nowMs - lastTickMs));
+  lastTickMs = nowMs;
+  show('pause', longestPauseMs);
+}, 20);
+
 show('me', me);
 show('other', other);
 show('protocol', protocol);

@@ -53,8 +53,8 @@ export class Tab {
   }
 
   /** What the page shows under a name of its header. */
-  shows(id: string): Promise<string> {
-    return this.page.locator(`#${id}`).innerText();
+  async shows(id: string): Promise<string> {
+    return (await this.page.locator(`#${id}`).textContent()) ?? '';
   }
 
   /** Waits until the header shows this under the name. */
@@ -76,7 +76,7 @@ export class Tab {
 
   /** Texts of all messages that the page shows, in order. */
   texts(): Promise<string[]> {
-    return this.page.locator('li > span').allInnerTexts();
+    return this.page.locator('li > span').allTextContents();
   }
 
   /** Keeps what the page looks like, for whoever reads the results of a run. */
