@@ -35,6 +35,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   jose: ['src/auth'],
   pino: ['src/ops'],
   'prom-client': ['src/ops'],
+  redis: ['src/broker/redis'],
   zod: ['src/config', 'src/config.ts'],
   '@bufbuild/protobuf': ['src/rpc'],
   '@connectrpc/connect': ['src/rpc'],

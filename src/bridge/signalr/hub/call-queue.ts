@@ -7,22 +7,14 @@
  */
 import type { InvocationMessage } from '../protocol/messages.ts';
 
-/** What the queue needs of its owner. */
-export interface CallRunner {
-  /** Runs the call. One that takes time takes its place with `begin` before this returns. */
-  run(message: InvocationMessage): void;
-  /** There is room again, or nothing runs and waits any more. */
-  onCallsDone(): void;
-}
-
 export interface CallLimits {
   readonly maximumWaitingInvocations: number;
   readonly maximumParallelInvocations: number;
 }
 
-export class CallQueue {
-  readonly #runner: CallRunner;
-  readonly #limits: CallLimits;
+/** A base class and no part, for every connection has one: a part of its own would cost each of them an object more. */
+export abstract class CallQueue<Limits extends CallLimits> {
+  protected readonly limits: Limits;
   #waiting: InvocationMessage[] | undefined;
   /** Calls that have a place. */
   #running = 0;
@@ -31,28 +23,32 @@ export class CallQueue {
   #isReleased = false;
   #isEnded = false;
 
-  constructor(runner: CallRunner, limits: CallLimits) {
-    this.#runner = runner;
-    this.#limits = limits;
+  constructor(limits: Limits) {
+    this.limits = limits;
   }
+
+  /** Runs the call. One that takes time takes its place with `takePlace` before this returns. */
+  protected abstract run(message: InvocationMessage): void;
+  /** There is room again, or nothing runs and waits any more. */
+  protected abstract onRoom(): void;
 
   get isFull(): boolean {
-    return this.#waiting !== undefined && this.#waiting.length >= this.#limits.maximumWaitingInvocations;
+    return this.#waiting !== undefined && this.#waiting.length >= this.limits.maximumWaitingInvocations;
   }
 
-  /** Whether no call has a place or waits for one. */
+  /** Whether no call has a place or waits for one. Streams and calls that wait for the client do not count: they may never end by themselves. */
   get isIdle(): boolean {
     return this.#isReleased && this.#running === 0 && this.#waiting === undefined;
   }
 
   /** Whether calls wait because one runs and only one may: what else the client has to say cannot be expected of it. */
   get isBlocked(): boolean {
-    return this.#running > 0 && this.#limits.maximumParallelInvocations === 1;
+    return this.#running > 0 && this.limits.maximumParallelInvocations === 1;
   }
 
   /** Runs the call now, or when its turn comes. */
-  add(message: InvocationMessage): void {
-    if (this.#waiting === undefined && this.#mayRun(message)) this.#runner.run(message);
+  protected enqueue(message: InvocationMessage): void {
+    if (this.#waiting === undefined && this.#mayRun(message)) this.run(message);
     else if (this.#waiting === undefined) this.#waiting = [message];
     else this.#waiting.push(message);
   }
@@ -64,20 +60,20 @@ export class CallQueue {
   }
 
   /** The call that runs takes its place. */
-  begin(overlaps: boolean): void {
+  protected takePlace(overlaps: boolean): void {
     this.#running += 1;
     if (!overlaps) this.#alone += 1;
   }
 
   /** It gives its place back. */
-  done(overlaps: boolean): void {
+  protected givePlace(overlaps: boolean): void {
     this.#running -= 1;
     if (!overlaps) this.#alone -= 1;
     this.#next();
   }
 
   /** Takes a stream call that waits out of the queue, if it is there. */
-  withdraw(invocationId: string, type: InvocationMessage['type']): InvocationMessage | undefined {
+  protected withdraw(invocationId: string, type: InvocationMessage['type']): InvocationMessage | undefined {
     const waiting = this.#waiting;
     const index = waiting?.findIndex((call) => call.invocationId === invocationId && call.type === type) ?? -1;
     if (waiting === undefined || index === -1) return undefined;
@@ -96,7 +92,7 @@ export class CallQueue {
     if (!this.#isReleased) return false;
     if (this.#running === 0) return true;
     if (method !== undefined && !takesPlace(method)) return true;
-    const { maximumParallelInvocations, maximumWaitingInvocations } = this.#limits;
+    const { maximumParallelInvocations, maximumWaitingInvocations } = this.limits;
     if (this.#running < maximumParallelInvocations) return true;
     return method?.overlaps === true && this.#alone === 0 && this.#running < maximumWaitingInvocations;
   }
@@ -111,9 +107,9 @@ export class CallQueue {
       }
       if (!this.#mayRun(message)) break;
       this.#waiting.shift();
-      this.#runner.run(message);
+      this.run(message);
     }
-    if (!this.#isEnded && !this.isFull) this.#runner.onCallsDone();
+    if (!this.#isEnded && !this.isFull) this.onRoom();
   }
 }
 

@@ -117,7 +117,11 @@ function present(connections: readonly (Reachable | undefined)[]): Set<Reachable
   return new Set(connections.filter((connection) => connection !== undefined));
 }
 
-function* without(connections: Iterable<Reachable>, ids: readonly string[]): Iterable<Reachable> {
+function without(connections: Iterable<Reachable>, ids: readonly string[]): Iterable<Reachable> {
+  return ids.length === 0 ? connections : sieve(connections, ids);
+}
+
+function* sieve(connections: Iterable<Reachable>, ids: readonly string[]): Iterable<Reachable> {
   const excluded = new Set(ids);
   for (const connection of connections) if (!excluded.has(connection.id)) yield connection;
 }

@@ -12,18 +12,16 @@ import type { MethodEntry, MethodTable } from '../protocol/method-table.ts';
 import type { ParameterKind } from '../protocol/parameters.ts';
 import type { Binder } from '../protocol/protocol.ts';
 import { CallContext, type CallOwner, type PlaceHolder } from './call-context.ts';
-import { type CallLimits, CallQueue, type CallRunner, takesPlace } from './call-queue.ts';
+import { type CallLimits, CallQueue, takesPlace } from './call-queue.ts';
 import { CallStreams, type StreamLimits } from './call-streams.ts';
 import type { DispatchTarget } from './dispatch-target.ts';
 import { invocationFailed, METHOD_MISSING, notStreaming, onlyStreaming, streamCountDiffers } from './errors.ts';
 import type { InvocationContext } from './hub.ts';
 import { OutgoingStream } from './outgoing-stream.ts';
 
-export class Dispatcher<User> implements Binder, CallRunner, CallOwner {
+export class Dispatcher<User> extends CallQueue<CallLimits & StreamLimits> implements Binder, CallOwner {
   readonly #target: DispatchTarget<User>;
   readonly #table: MethodTable;
-  readonly #limits: CallLimits & StreamLimits;
-  readonly #queue: CallQueue;
   /** Present from the first stream on. */
   #streams: CallStreams<User> | undefined;
   /** Calls that want to know of the connection's end. */
@@ -31,25 +29,14 @@ export class Dispatcher<User> implements Binder, CallRunner, CallOwner {
 
   /** Calls wait until `release`. */
   constructor(target: DispatchTarget<User>, table: MethodTable, limits: CallLimits & StreamLimits) {
+    super(limits);
     this.#target = target;
     this.#table = table;
-    this.#limits = limits;
-    this.#queue = new CallQueue(this, limits);
   }
 
   /** Whether nothing more should be read for now: too many calls wait, or items of an upload that its method does not take. */
-  get isFull(): boolean {
-    return this.#queue.isFull || this.#streams?.isFull === true;
-  }
-
-  /** Whether no call runs or waits. Streams and calls that wait for the client do not count: they may never end by themselves. */
-  get isIdle(): boolean {
-    return this.#queue.isIdle;
-  }
-
-  /** Whether a call keeps the others waiting. */
-  get isBlocked(): boolean {
-    return this.#queue.isBlocked;
+  override get isFull(): boolean {
+    return super.isFull || this.#streams?.isFull === true;
   }
 
   /** Streams in both directions whose methods have not ended. */
@@ -73,7 +60,7 @@ export class Dispatcher<User> implements Binder, CallRunner, CallOwner {
     switch (message.type) {
       case messageType.invocation:
       case messageType.streamInvocation:
-        if (this.#admits(message)) this.#queue.add(message);
+        if (this.#admits(message)) this.enqueue(message);
         return;
       case messageType.streamItem:
         this.#streams?.onItem(message);
@@ -98,14 +85,9 @@ export class Dispatcher<User> implements Binder, CallRunner, CallOwner {
     }
   }
 
-  /** Lets the calls begin. */
-  release(): void {
-    this.#queue.release();
-  }
-
   /** The connection has ended: calls that wait are dropped, those that run get no answer, streams end. */
-  end(): void {
-    this.#queue.end();
+  override end(): void {
+    super.end();
     this.#streams?.end();
     if (this.#watched !== undefined) for (const context of this.#watched) context.abort();
     this.#watched = undefined;
@@ -119,10 +101,10 @@ export class Dispatcher<User> implements Binder, CallRunner, CallOwner {
   yieldPlace(context: PlaceHolder): void {
     if (!context.hasPlace) return;
     context.hasPlace = false;
-    this.#queue.done(context.overlaps);
+    this.givePlace(context.overlaps);
   }
 
-  onCallsDone(): void {
+  protected override onRoom(): void {
     this.#target.onCallsDone();
   }
 
@@ -137,11 +119,11 @@ export class Dispatcher<User> implements Binder, CallRunner, CallOwner {
   }
 
   #openStreams(): CallStreams<User> {
-    this.#streams ??= new CallStreams(this.#limits, () => this.#target.onCallsDone());
+    this.#streams ??= new CallStreams(this.limits, () => this.#target.onCallsDone());
     return this.#streams;
   }
 
-  run(message: InvocationMessage): void {
+  protected override run(message: InvocationMessage): void {
     const { method, invocationId } = message;
     const refusal = refusalOf(message, this.#target.detailedErrors);
     if (refusal !== undefined || method === undefined) {
@@ -168,7 +150,7 @@ export class Dispatcher<User> implements Binder, CallRunner, CallOwner {
     }
     if (takesPlace(method) && !context.hasYielded) {
       context.hasPlace = true;
-      this.#queue.begin(method.overlaps);
+      this.takePlace(method.overlaps);
     }
     result.then(
       (value) => {
@@ -207,11 +189,11 @@ export class Dispatcher<User> implements Binder, CallRunner, CallOwner {
     if (message.streamIds.length > 0) this.#streams?.release(message);
     if (!context.hasPlace) return;
     context.hasPlace = false;
-    this.#queue.done(context.overlaps);
+    this.givePlace(context.overlaps);
   }
 
   #cancel(invocationId: string): void {
-    const waiting = this.#queue.withdraw(invocationId, messageType.streamInvocation);
+    const waiting = this.withdraw(invocationId, messageType.streamInvocation);
     if (waiting === undefined) {
       this.#streams?.cancel(invocationId);
       return;
