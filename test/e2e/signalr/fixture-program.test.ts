@@ -30,7 +30,7 @@ it.each([
     const port = await freePort();
     const { child, exit } = start({ PORT: String(port), PROFILE: profile });
     const output = text(child.stdout);
-    await once(child.stdout, 'data');
+    await Promise.race([once(child.stdout, 'data'), exit]);
     const answer = await fetch(`http://127.0.0.1:${port}${hub}/negotiate?negotiateVersion=1`, { method: 'POST' });
     expect(answer.status).toBe(200);
     child.kill('SIGTERM');
