@@ -100,7 +100,7 @@ describe.skipIf(chromiumMissing)(`The page${chromiumMissing === undefined ? '' :
     await using watcher = await openPage(server, 'watcher');
     const carol = await openPage(server, 'carol');
     const first = await Tab.connected(context, forBob);
-    const second = await Tab.connected(context, { ...forBob, transport: 'LongPolling' });
+    const second = await Tab.connected(context, { ...forBob, transport: 'ServerSentEvents' });
     const alice = await Tab.connected(context, forAlice);
     await alice.say('to both');
     await Promise.all([first.sees('to both'), second.sees('to both')]);
