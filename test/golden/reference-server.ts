@@ -28,8 +28,7 @@ export async function startReferenceServer({ clock, environment }: ReferenceServ
       AUTH_HS256_SECRET: SECRET,
       PRESENCE_GRACE_MS: '0',
       LOG_LEVEL: 'silent',
-      // The nearest there is to the reference's switch: strangers are not told.
-      PRESENCE_AUDIENCE: environment.STATUS_BROADCAST === '1' ? 'everyone' : 'contacts',
+      PRESENCE_AUDIENCE: environment.STATUS_BROADCAST === '1' ? 'everyone' : 'nobody',
       ...(environment.CLOSE_ON_AUTH_EXPIRATION === '1' && { AUTH_HUB_EXPIRY_GRACE_MS: '0' }),
     },
     {

@@ -64,7 +64,7 @@ export class HttpConnections<User> {
       return;
     }
     const { hooks, onBusy, options } = this.#settings;
-    const version = negotiateVersion(target.query('negotiateversion'));
+    const version = negotiateVersion(target.query('negotiateversion'), options.minimumNegotiateVersion);
     if (typeof version === 'object') {
       answer({ status: 200, headers: JSON_HEADERS, body: JSON.stringify(version) });
       return;

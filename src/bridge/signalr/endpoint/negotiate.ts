@@ -20,13 +20,13 @@ export function newConnectionId(): string {
 }
 
 /** The version a client asks for, or the error it gets (with status 200, as all negotiation errors). */
-export function negotiateVersion(asked: string | undefined): 0 | 1 | { readonly error: string } {
-  if (asked === undefined || asked === '') return 0;
-  const version = WHOLE.test(asked) ? Number(asked) : Number.NaN;
+export function negotiateVersion(asked: string | undefined, minimum: number): 0 | 1 | { readonly error: string } {
+  const text = asked === undefined || asked === '' ? '0' : asked;
+  const version = WHOLE.test(text) ? Number(text) : Number.NaN;
   if (Number.isNaN(version) || version !== (version | 0)) {
     return { error: 'The client requested a non-integer protocol version.' };
   }
-  if (version < 0) {
+  if (version < minimum) {
     return { error: `The client requested version '${version}', but the server does not support this version.` };
   }
   return version === 0 ? 0 : 1;

@@ -33,6 +33,8 @@ export interface EndpointOptions {
   readonly allowTokenRenewal: boolean;
   /** Whether a connection is closed, with leave to reconnect, when its token runs out and was not renewed. Default false. */
   readonly closeOnAuthenticationExpiration: boolean;
+  /** Negotiations below this version are refused. The stock clients ask for 1. Default 0: all pass. */
+  readonly minimumNegotiateVersion: number;
   /** Negotiated ids that may be waiting at once; more are refused with 503. Default 10,000. */
   readonly maximumUnusedNegotiations: number;
 }
@@ -45,6 +47,7 @@ export const defaultEndpointOptions: EndpointOptions = {
   maximumFrameBytes: 1_048_576,
   closeTimeoutMs: 5_000,
   unusedNegotiationTimeoutMs: 15_000,
+  minimumNegotiateVersion: 0,
   maximumUnusedNegotiations: 10_000,
   maximumNegotiationsPerAddress: 1_000,
   pollTimeoutMs: 90_000,

@@ -87,8 +87,10 @@ export function hubOptions(given: Partial<HubOptions> = {}): HubOptions {
   const options: HubOptions = Object.freeze({ ...defaultHubOptions, ...given });
   const problems: string[] = [];
   for (const [name, value] of Object.entries(options)) {
-    if (typeof value === 'number' && !(Number.isSafeInteger(value) && value > 0)) {
-      problems.push(`${name} must be a positive whole number, not ${value}`);
+    if (typeof value !== 'number') continue;
+    const least = name === 'minimumNegotiateVersion' ? 0 : 1;
+    if (!(Number.isSafeInteger(value) && value >= least)) {
+      problems.push(`${name} must be a whole number from ${least}, not ${value}`);
     }
   }
   if (options.protocols.length === 0) problems.push('protocols must name at least one');
