@@ -6,7 +6,9 @@
  * decides anything about chat.
  */
 import { type AuthSetup, setUpAuth } from './auth/setup.ts';
-import type { HubMethod } from './bridge/signalr/hub.ts';
+import type { HubContext } from './bridge/signalr/hub/clients.ts';
+import type { HubMethod } from './bridge/signalr/hub/hub.ts';
+import type { HubOptions } from './bridge/signalr/hub/options.ts';
 import { MemoryBroker } from './broker/memory.ts';
 import { composeCore } from './compose/core.ts';
 import { composeDoors, type Doors } from './compose/doors.ts';
@@ -31,6 +33,8 @@ export interface Replacements {
   readonly messagePolicy?: MessagePolicy;
   /** Methods of the chat hub that only a test calls. */
   readonly hubMethods?: Readonly<Record<string, HubMethod<Identity>>>;
+  /** Options of the chat hub that configuration does not set. */
+  readonly hubOptions?: Partial<HubOptions>;
 }
 
 /** A running server. Disposing it closes it at once. */
@@ -40,6 +44,8 @@ export interface App extends AsyncDisposable {
   readonly port: number;
   readonly auth: AuthSetup;
   readonly log: Logger;
+  /** Clients and groups of the chat hub, for code outside of its calls. */
+  readonly hub: HubContext;
   /** Finishes what is in work, tells every client to come back, then closes. */
   drain(): Promise<void>;
   /** Closes now; what was acknowledged is safe. Idempotent. */
@@ -76,8 +82,9 @@ export async function createApp(config: Config, replacements: Replacements = {})
     const health = new Health();
     const isOriginAllowed = originRule(config.http.corsOrigins);
     const { verifier } = auth;
-    const hubMethods = replacements.hubMethods ?? {};
-    const doors = composeDoors({ config, clock, log, metrics, health, verifier, core, isOriginAllowed, hubMethods });
+    const { hubMethods = {}, hubOptions = {} } = replacements;
+    const forTests = { hubMethods, hubOptions };
+    const doors = composeDoors({ config, clock, log, metrics, health, verifier, core, isOriginAllowed, ...forTests });
     const gauge = (): void => {
       metrics.gauge('chat_hub_connections', doors.hub.connections);
       metrics.gauge('chat_sessions', core.registry.count);
@@ -117,6 +124,7 @@ export async function createApp(config: Config, replacements: Replacements = {})
       port,
       auth,
       log,
+      hub: doors.hub.context,
       close,
       drain: async () => {
         health.set('draining', true);

@@ -11,7 +11,9 @@ type Rule = readonly [folder: string, allowed: readonly string[]];
 const RULES: readonly Rule[] = [
   ['src/core', ['src/time']],
   ['src/time', []],
-  ['src/bridge/signalr', ['src/time']],
+  ['src/bridge/signalr/endpoint', ['src/time']],
+  ['src/bridge/signalr/protocol', []],
+  ['src/bridge/signalr/hub', ['src/bridge/signalr/endpoint', 'src/bridge/signalr/protocol', 'src/time']],
   ['src/bridge', ['src/core', 'src/time', 'src/bridge/signalr']],
   ['src/rpc', ['src/core', 'src/time', 'gen']],
   ['src/store', ['src/core', 'src/time']],
@@ -29,11 +31,13 @@ const RULES: readonly Rule[] = [
 
 /** Packages that only the named folders may import. */
 const PACKAGES: Readonly<Record<string, readonly string[]>> = {
-  ws: ['src/bridge/signalr'],
+  ws: ['src/bridge/signalr/endpoint'],
+  '@msgpack/msgpack': ['src/bridge/signalr/protocol'],
   jose: ['src/auth'],
   mongodb: ['src/store/mongo'],
   pino: ['src/ops'],
   'prom-client': ['src/ops'],
+  redis: ['src/broker/redis'],
   zod: ['src/config', 'src/config.ts'],
   '@bufbuild/protobuf': ['src/rpc'],
   '@connectrpc/connect': ['src/rpc'],

@@ -5,14 +5,17 @@ import type { Identity, TokenVerifier, Verification } from '../core/identity.ts'
 import { challengeOf } from './failures.ts';
 
 export type HubAuthentication =
-  | { readonly ok: true; readonly user: Identity; readonly userId: string | undefined }
+  | { readonly ok: true; readonly user: Identity; readonly userId: string | undefined; readonly expiresAtMs: number }
   | { readonly ok: false; readonly status: 401 | 503; readonly challenge: string };
 
 /** Checks a token: 401 with a challenge if it is refused, 503 if the keys to check it with cannot be had. */
 export async function authenticateHub(verifier: TokenVerifier, token: string | undefined): Promise<HubAuthentication> {
   const cached = token === undefined ? undefined : verifier.verifyCached(token);
   const result: Verification = cached === undefined ? await verifier.verify(token) : { ok: true, identity: cached };
-  if (result.ok) return { ok: true, user: result.identity, userId: result.identity.userId };
+  if (result.ok) {
+    const { userId, expiresAtMs } = result.identity;
+    return { ok: true, user: result.identity, userId, expiresAtMs };
+  }
   const status = result.failure.code === 'keysUnavailable' ? 503 : 401;
   return { ok: false, status, challenge: challengeOf(result.failure) };
 }

@@ -11,15 +11,15 @@ import { INVALID_PARAMETERS } from './error-texts.ts';
 import { hubError } from './hub-errors.ts';
 import { readConversations, readHistory, readOnlineUsers } from './page-reads.ts';
 import type { PageSends } from './page-sends.ts';
-import { HubException } from './signalr/errors.ts';
+import { HubException } from './signalr/hub/errors.ts';
 import {
   type HubConnection,
   type HubMethod,
   type InvocationContext,
   type MethodOptions,
   method,
-} from './signalr/hub.ts';
-import { type ArgumentsOf, type Parameter, param } from './signalr/parameters.ts';
+} from './signalr/hub/hub.ts';
+import { type ArgumentsOf, type Parameter, param } from './signalr/protocol/parameters.ts';
 
 export interface ChatHubMethodDependencies {
   readonly chat: Pick<Chat, 'mark' | 'deleteMessage'>;

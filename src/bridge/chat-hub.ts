@@ -19,9 +19,9 @@ import { EventEncoder } from './event-map.ts';
 import { ExpirySweep } from './expiry-sweep.ts';
 import { HubSession } from './hub-session.ts';
 import type { PageSends } from './page-sends.ts';
-import { HubException } from './signalr/errors.ts';
-import { type Hub, type HubConnection, type HubMethod, hub } from './signalr/hub.ts';
-import type { HubOptions } from './signalr/options.ts';
+import { HubException } from './signalr/hub/errors.ts';
+import { type Hub, type HubConnection, type HubMethod, hub } from './signalr/hub/hub.ts';
+import type { HubOptions } from './signalr/hub/options.ts';
 import { UserConnections } from './user-connections.ts';
 
 export interface ChatHubDependencies {
@@ -110,6 +110,9 @@ export function createChatHub(dependencies: ChatHubDependencies): Hub<Identity> 
     },
     onConnected,
     onDisconnected,
+    onRenewed(connection) {
+      if (members.has(connection)) expiries.add(connection, connection.user.expiresAtMs + graceMs);
+    },
     onReceived: (connection, mark) => members.get(connection)?.session.received(mark),
     ...(dependencies.options !== undefined && { options: dependencies.options }),
   });

@@ -6,7 +6,7 @@
  */
 import type { ChatEvent, StatusAdvanced } from '../core/events.ts';
 import { isoTime } from './dto.ts';
-import { type SharedInvocation, sharedInvocation } from './signalr/shared-invocation.ts';
+import { type SharedInvocation, sharedInvocation } from './signalr/hub/shared-invocation.ts';
 
 const NOTHING: readonly SharedInvocation[] = [];
 

@@ -1,7 +1,7 @@
 /** Errors of use cases as the hub's callers are told of them. */
 import { ChatError } from '../core/errors.ts';
 import { errorText, isServerFault, SEND_FAILED } from './error-texts.ts';
-import { HubException } from './signalr/errors.ts';
+import { HubException } from './signalr/hub/errors.ts';
 
 /**
  * The error to throw out of a hub method.

@@ -15,8 +15,8 @@ import { AUTHENTICATION_REQUIRED } from './error-texts.ts';
 import { type EventEncoder, isForUser } from './event-map.ts';
 import { COMMIT_MARGIN_MS, type Gap } from './gap.ts';
 import { ReceiptLog } from './receipt-log.ts';
-import { closedWithError, HubException } from './signalr/errors.ts';
-import type { HubConnection, SendOptions } from './signalr/hub.ts';
+import { closedWithError, HubException } from './signalr/hub/errors.ts';
+import type { HubConnection, SendOptions } from './signalr/hub/hub.ts';
 
 const LIVE_MESSAGE: SendOptions = { receipt: true };
 const REPLAYED_MESSAGE: SendOptions = { receipt: true, paced: true };

@@ -23,7 +23,7 @@ export interface MemoryBrokerOptions {
 }
 
 interface Stream {
-  readonly epoch: string;
+  epoch: string;
   offset: number;
   /** Oldest first; the last one has `offset`. The entry around an event is made when it is read: most never are. */
   events: StreamEvent[];
@@ -107,6 +107,17 @@ export class MemoryBroker implements Broker, AsyncDisposable {
   top(userId: string): Promise<StreamPosition> {
     const stream = this.#stream(userId);
     return Promise.resolve({ epoch: stream.epoch, offset: stream.offset });
+  }
+
+  endEpochs(userIds: readonly string[]): Promise<void> {
+    for (const userId of userIds) {
+      const stream = this.#stream(userId);
+      this.#keepLast(stream, 0);
+      stream.epoch = randomUUID();
+      stream.offset = 0;
+      for (const listener of stream.listeners) listener.onDoubt();
+    }
+    return Promise.resolve();
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -2,9 +2,10 @@
 import { admitToHub, authenticateHub } from '../auth/hub-access.ts';
 import { createChatHub } from '../bridge/chat-hub.ts';
 import { createRestDoor, type RestDoor } from '../bridge/rest.ts';
-import { HubException } from '../bridge/signalr/errors.ts';
-import type { HubMethod } from '../bridge/signalr/hub.ts';
-import { createSignalRServer, type SignalRServer } from '../bridge/signalr/server.ts';
+import { HubException } from '../bridge/signalr/hub/errors.ts';
+import type { HubMethod } from '../bridge/signalr/hub/hub.ts';
+import type { HubOptions } from '../bridge/signalr/hub/options.ts';
+import { createSignalRServer, type SignalRServer } from '../bridge/signalr/hub/server.ts';
 import type { Config } from '../config.ts';
 import type { Identity, TokenVerifier } from '../core/identity.ts';
 import type { Metrics } from '../core/metrics.ts';
@@ -26,6 +27,7 @@ export interface DoorDependencies {
   readonly core: Core;
   readonly isOriginAllowed: (origin: string) => boolean;
   readonly hubMethods: Readonly<Record<string, HubMethod<Identity>>>;
+  readonly hubOptions: Partial<HubOptions>;
 }
 
 export interface Doors {
@@ -40,7 +42,7 @@ export function composeDoors(dependencies: DoorDependencies): Doors {
 }
 
 function composeHub(dependencies: DoorDependencies): SignalRServer {
-  const { clock, config, core, hubMethods, isOriginAllowed, log, verifier } = dependencies;
+  const { clock, config, core, hubMethods, hubOptions, isOriginAllowed, log, verifier } = dependencies;
   const { connectionLimits } = core;
   const chatHub = createChatHub({
     ...core,
@@ -48,7 +50,7 @@ function composeHub(dependencies: DoorDependencies): SignalRServer {
     onError: (error) => log.error('background.failed', {}, error),
     hubExpiryGraceMs: config.auth.hubExpiryGraceMs,
     moreMethods: hubMethods,
-    options: { maximumOutboundBytes: config.streams.queueMaxBytes },
+    options: { maximumOutboundBytes: config.streams.queueMaxBytes, allowStatefulReconnect: true, ...hubOptions },
   });
   return createSignalRServer<Identity>({
     hub: chatHub,

@@ -138,9 +138,10 @@ export const SCHEMA = {
   presence: {
     audience: choice({
       env: 'PRESENCE_AUDIENCE',
-      of: ['everyone', 'contacts'],
+      of: ['everyone', 'contacts', 'nobody'],
       default: 'everyone',
-      description: 'Who is told that a user came or went: everyone, or those with a conversation',
+      description:
+        'Who is told that a user came or went: everyone, those with a conversation, or nobody (who may still ask)',
     }),
     graceMs: ms(
       'PRESENCE_GRACE_MS',

@@ -279,6 +279,11 @@ export interface Broker {
   /** History after `position`; incomplete if it is longer than `limit`, was trimmed, or belongs to another epoch. */
   readSince(userId: string, position: StreamPosition, limit: number): Promise<History>;
   top(userId: string): Promise<StreamPosition>;
+  /**
+   * Begins a new epoch for each of these users, for events that will never be appended: every subscriber on every
+   * instance is told to doubt, and no position given before proves anything.
+   */
+  endEpochs(userIds: readonly string[]): Promise<void>;
 }
 
 /* ---------- MessagePolicy ---------- */

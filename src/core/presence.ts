@@ -15,8 +15,11 @@ import type { Broker, MessageStore, PresenceStore, PresenceWrite } from './ports
 
 export interface PresenceOptions {
   readonly instanceId: string;
-  /** Who is told of a user's changes: everybody, or the user's conversation partners. */
-  readonly audience: 'everyone' | 'contacts';
+  /**
+   * Who is told of a user's changes: everybody, the user's conversation partners, or nobody. Where not everybody is told, partners
+   * may ask.
+   */
+  readonly audience: 'everyone' | 'contacts' | 'nobody';
   /** How long an ended connection still counts, in milliseconds. Default 5,000. */
   readonly graceMs: number;
   /** How long this instance's rows outlive its last sign of life, in milliseconds. Default 15,000. */
@@ -275,6 +278,7 @@ export class PresenceTracker {
     if (changes.length === 0) return;
     const { broker, metrics, onError, partners } = this.#deps;
     metrics.count('chat_presence_changes_total', undefined, changes.length);
+    if (this.#options.audience === 'nobody') return;
     if (this.#options.audience === 'everyone') {
       await broker.broadcast({ type: 'presenceChanged', changes });
       return;

@@ -3,7 +3,8 @@
  *
  * One append runs at a time and what comes meanwhile is the next: so streams have the order of the commits, also when the
  * broker refuses for a while. A refused append is repeated until the broker takes it; an event that was left out would
- * be missing behind a history that looks whole. A broker that took it and said no makes a repeat, not a loss.
+ * be missing behind a history that looks whole. A broker that took it and said no makes a repeat, not a loss. Events that
+ * are given up at the bound end the epochs of their users' streams before anything later is appended to them.
  */
 import { type Clock, systemClock, type Timer } from '../time/clock.ts';
 import type { StreamEvent, TransientEvent } from './events.ts';
@@ -35,6 +36,8 @@ export class Publisher {
   readonly #maxBatch: number;
   readonly #maxWaiting: number;
   #waiting: Entry[] = [];
+  /** Users whose events were given up and whose streams still look whole: one id per user, however many events. */
+  readonly #broken = new Set<string>();
   #running: Promise<void> | undefined;
   #pause: { readonly timer: Timer; readonly end: () => void } | undefined;
   #closed = false;
@@ -61,6 +64,7 @@ export class Publisher {
     }
     if (this.#waiting.length > this.#maxWaiting) {
       const lost = this.#waiting.splice(0, Math.ceil(this.#maxWaiting / 4));
+      for (const entry of lost) this.#broken.add(entry.userId);
       this.#metrics.count('chat_publish_lost_total', undefined, lost.length);
     }
     this.#running ??= this.#run();
@@ -85,6 +89,7 @@ export class Publisher {
       const batch = this.#waiting.splice(0, this.#maxBatch);
       const lastTry = this.#closed;
       try {
+        if (this.#broken.size > 0) await this.#endEpochs();
         await this.#broker.append(batch);
         retryMs = FIRST_RETRY_MS;
       } catch (error) {
@@ -97,6 +102,15 @@ export class Publisher {
       }
     }
     this.#running = undefined;
+  }
+
+  async #endEpochs(): Promise<void> {
+    const userIds = [...this.#broken];
+    for (let from = 0; from < userIds.length; from += this.#maxBatch) {
+      const some = userIds.slice(from, from + this.#maxBatch);
+      await this.#broker.endEpochs(some);
+      for (const userId of some) this.#broken.delete(userId);
+    }
   }
 
   #wait(ms: number): Promise<void> {

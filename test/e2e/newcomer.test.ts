@@ -75,7 +75,7 @@ describe('A start that cannot succeed', () => {
       LOG_LEVEL: 'loud',
       AUTH_HS256_SECRET: 'too-short-secret',
       AUTH_JWKS_URL: 'http://keys.example/',
-      PRESENCE_AUDIENCE: 'nobody',
+      PRESENCE_AUDIENCE: 'strangers',
       MAX_CONNECTIONS_PER_USER: '-1',
       TLS_CERT_FILE: '/somewhere/cert.pem',
     });

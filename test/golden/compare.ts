@@ -2,7 +2,10 @@
  * Whether what the server sent is what the transcript says, by the rules of the transcripts' README: strings, member names, order
  * and numbers as recorded; ids, dates and the cutting into frames may differ.
  */
-import type { Observed } from './raw-client.ts';
+
+import { eventRecords } from './event-stream.ts';
+import { binaryRecords } from './messagepack-records.ts';
+import { type Observed, opcode } from './raw-client.ts';
 import type { Line } from './transcript.ts';
 
 /** What the server must send next on a connection. */
@@ -13,7 +16,7 @@ export type Expected =
       readonly headers: Readonly<Record<string, string>>;
       readonly body: string;
     }
-  | { readonly kind: 'record'; readonly text: string }
+  | { readonly kind: 'record'; readonly text: string; readonly isBinary?: true }
   | { readonly kind: 'ping' | 'pong'; readonly payload: string }
   | { readonly kind: 'close-frame'; readonly code: number; readonly reason: string }
   | { readonly kind: 'end' };
@@ -21,6 +24,8 @@ export type Expected =
 const GUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 /** A connection id where it is one: alone, or behind a user's name (WhoAmI). */
 const CONNECTION_ID = /^((?:\S+ )?)([\w-]{22})$/;
+/** With the member whole, so that no other text is taken for the id. */
+const CLIENT_CALL = /^\{"type":1,("invocationId":"[^"]+")/;
 const RECORDED_DATE = /^2026-11-22T[0-9:.]+Z$/;
 /** Headers that clients read. Those of caching and of the type only count where there is a body. */
 const RELEVANT_HEADERS = ['www-authenticate', 'sec-websocket-extensions', 'sec-websocket-protocol', 'location'];
@@ -46,20 +51,40 @@ export class IdMap {
   }
 }
 
-/** The items a line of the server stands for; `rest` is a record that began in an earlier fragment. */
+/** Whether a body of that type holds records of a poll. */
+export function isData(contentType: string | undefined): boolean {
+  return contentType === 'application/octet-stream';
+}
+
+/** The items a line of the server stands for; `rest` is a record that began in an earlier frame, of binary ones in base64. */
 export function expectedOf(line: Line, rest: string): { readonly items: readonly Expected[]; readonly rest: string } {
   switch (line.kind) {
     case 'http': {
-      const { status = 0, headers, body = '' } = line.data;
-      const names = body === '' ? RELEVANT_HEADERS : [...RELEVANT_HEADERS, ...BODY_HEADERS];
+      const { status = 0, headers, streaming = false } = line.data;
+      const body = line.data.body ?? '';
+      const names = body === '' && !streaming ? RELEVANT_HEADERS : [...RELEVANT_HEADERS, ...BODY_HEADERS];
       const kept = headers.map(([name, value]) => [name.toLowerCase(), value] as const);
       const relevant = Object.fromEntries(kept.filter(([name]) => names.includes(name)));
-      return { items: [{ kind: 'http', status, headers: relevant, body }], rest };
+      if (!isData(relevant['content-type']))
+        return { items: [{ kind: 'http', status, headers: relevant, body }], rest };
+      // What a poll brings are records.
+      const records = body.split('\u001e').slice(0, -1);
+      const items = records.map((text) => ({ kind: 'record', text }) as const);
+      return { items: [{ kind: 'http', status, headers: relevant, body: '' }, ...items], rest };
     }
     case 'ws-text': {
       const records = (rest + line.data).split('\u001e');
       const remaining = records.pop() ?? '';
       return { items: records.map((text) => ({ kind: 'record', text }) as const), rest: remaining };
+    }
+    case 'ws-binary': {
+      const records = binaryRecords(Buffer.concat([Buffer.from(rest, 'base64'), Buffer.from(line.data, 'base64')]));
+      const items = records.texts.map((text) => ({ kind: 'record', text, isBinary: true }) as const);
+      return { items, rest: records.rest.toString('base64') };
+    }
+    case 'sse': {
+      const records = eventRecords(rest + line.data);
+      return { items: records.texts.map((text) => ({ kind: 'record', text }) as const), rest: records.rest };
     }
     case 'ws-pong':
       return { items: [{ kind: 'pong', payload: line.data }], rest };
@@ -89,10 +114,21 @@ export function difference(expected: Expected, observed: Observed, ids: IdMap): 
     return unasked === undefined ? undefined : `unexpected header ${unasked}: ${shown}`;
   }
   if (expected.kind === 'record' && observed.kind === 'record') {
-    if (observed.opcode !== 1) return `a frame that is no text: ${shown}`;
-    return sameBody(expected.text, observed.text, ids) ? undefined : shown;
+    if (observed.opcode !== (expected.isBinary === true ? opcode.binary : opcode.text)) {
+      return `in a frame of the wrong kind: ${shown}`;
+    }
+    const text = withRecordedInvocationId(expected.text, observed.text, ids);
+    return sameBody(expected.text, text, ids) ? undefined : shown;
   }
   return JSON.stringify(expected) === JSON.stringify(observed) ? undefined : shown;
+}
+
+/** `actual` with the recorded id, if both are calls of a client that want an answer: any id that is unique will do. */
+function withRecordedInvocationId(recorded: string, actual: string, ids: IdMap): string {
+  const [, recordedId] = CLIENT_CALL.exec(recorded) ?? [];
+  const [, actualId] = CLIENT_CALL.exec(actual) ?? [];
+  if (recordedId === undefined || actualId === undefined || !ids.matches(recordedId, actualId)) return actual;
+  return actual.replace(actualId, recordedId);
 }
 
 function show(item: Expected | Observed): string {
@@ -110,7 +146,7 @@ function sameHeader(name: string, expected: string, actual: string | undefined):
 }
 
 function sameBody(expected: string, actual: string, ids: IdMap): boolean {
-  if (!expected.startsWith('{')) return expected === actual;
+  if (!expected.startsWith('{') && !expected.startsWith('[')) return expected === actual;
   return sameJson(decode(expected), decode(actual), ids);
 }
 

@@ -20,17 +20,15 @@ export interface Exception {
 }
 
 const record = (text: string): Expected => ({ kind: 'record', text });
+const refusal = (status: number, headers: Readonly<Record<string, string>> = {}, body = ''): Expected => ({
+  kind: 'http',
+  status,
+  headers,
+  body,
+});
 const completion = (id: string, result: unknown): Expected =>
   record(JSON.stringify({ type: 3, invocationId: id, result }));
-const missing = (id: string, target: string): Expected =>
-  record(
-    JSON.stringify({
-      type: 3,
-      invocationId: id,
-      error: `Failed to invoke '${target}' due to an error on the server. HubException: Method does not exist.`,
-    }),
-  );
-
+const WRONG_RESULT = 'Error trying to deserialize result.';
 const failure = (id: string, method: string, text: string): Expected =>
   record(
     JSON.stringify({
@@ -49,11 +47,9 @@ interface RecordedMessage {
   readonly timestamp: string;
 }
 
-/** A history answer with every message as the page's contract has it. */
-function withWholeMessages(item: Expected): Expected {
-  if (item.kind !== 'record' || !item.text.includes('"result":[{"id"')) return item;
-  const answer = JSON.parse(item.text) as { result: readonly RecordedMessage[] };
-  const result = answer.result.map(({ id, senderId, receiverId, text, status, timestamp }) => ({
+/** A recorded message with all members of the page's contract. */
+function wholeMessage({ id, senderId, receiverId, text, status, timestamp }: RecordedMessage): object {
+  return {
     id,
     messageId: id,
     senderId,
@@ -67,7 +63,45 @@ function withWholeMessages(item: Expected): Expected {
     isRead: status === 'read',
     readAt: status === 'read' ? timestamp : null,
     isDeleted: false,
-  }));
+  };
+}
+
+/** A record of MessagePack. */
+const packed = (message: readonly unknown[]): Expected => ({
+  kind: 'record',
+  text: JSON.stringify(message),
+  isBinary: true,
+});
+
+/** An answer of MessagePack as this server writes its objects: with the members' names that JSON has. */
+function withJsonNames(item: Expected): Expected {
+  if (item.kind !== 'record' || item.isBinary !== true || !item.text.includes('"Id"')) return item;
+  return {
+    ...item,
+    text: item.text.replace(/"([A-Z])(\w+)":/g, (_all, first, rest) => `"${first.toLowerCase()}${rest}":`),
+  };
+}
+
+/** A history answer of MessagePack with every message as the page's contract has it. */
+function withWholePackedMessages(item: Expected): Expected {
+  const named = withJsonNames(item);
+  if (named.kind !== 'record' || !named.text.startsWith('[3,{},"25",3,')) return item;
+  const [type, headers, id, kind, result] = JSON.parse(named.text) as [
+    number,
+    object,
+    string,
+    number,
+    readonly (Omit<RecordedMessage, 'timestamp'> & { readonly timestamp: { readonly $date: string } })[],
+  ];
+  const messages = result.map((message) => wholeMessage({ ...message, timestamp: message.timestamp.$date }));
+  return packed([type, headers, id, kind, messages]);
+}
+
+/** A history answer with every message as the page's contract has it. */
+function withWholeMessages(item: Expected): Expected {
+  if (item.kind !== 'record' || !item.text.includes('"result":[{"id"')) return item;
+  const answer = JSON.parse(item.text) as { result: readonly RecordedMessage[] };
+  const result = answer.result.map(wholeMessage);
   return record(JSON.stringify({ ...answer, result }));
 }
 
@@ -80,9 +114,6 @@ function replacing(text: string, ...replacement: Expected[]) {
     return index === -1 ? expected : [...rest.slice(0, index), ...replacement, ...rest.slice(index)];
   };
 }
-
-const withoutBody = (text: string) => (expected: readonly Expected[]) =>
-  expected.map((item) => (item.kind === 'http' ? { ...item, body: item.body.replace(text, '') } : item));
 
 const answered = (id: string) => (expected: readonly Expected[]) => [...expected, completion(id, 'still here')];
 
@@ -206,40 +237,189 @@ export const exceptions: readonly Exception[] = [
     }),
   ),
   {
-    name: 'no ServerSentEvents and LongPolling',
-    reason: 'Negotiate lists only transports that there are.',
-    temporary: true,
-    transcript: '11',
+    name: 'a new transport replaces one that still lives',
+    reason:
+      'The reference ends the connection when the client answers the close of the old transport, although that client has just come back on another.',
+    transcript: '62',
+    connections: ['D2'],
+    change: () => [
+      { kind: 'http', status: 101, headers: {}, body: '' },
+      record('{"type":9,"sequenceId":1}'),
+      completion('0', 'old'),
+    ],
+  },
+  {
+    name: 'nobody goes on with the connection of another user',
+    reason: 'An id is no proof of who one is; the reference lets in whoever has a good token, as the first user.',
+    transcript: '62',
+    connections: ['E2'],
+    change: () => [{ kind: 'http', status: 403, headers: {}, body: '' }],
+  },
+  {
+    name: 'changes of presence within 50 ms are told together, so who comes meanwhile is also told of others',
+    reason: 'One announcement for several changes costs all watchers less; its place among the messages is chance.',
+    transcript: '63',
     connections: 'all',
-    change: withoutBody(
-      ',{"transport":"ServerSentEvents","transferFormats":["Text"]},{"transport":"LongPolling","transferFormats":["Text","Binary"]}',
+    ignoresStatus: true,
+    change: replacing('"UserStatusChanged"'),
+  },
+  {
+    name: 'the answer of a client that does not fit is described in our words',
+    reason: "The reference's text is that of its JSON reader, with positions in it.",
+    transcript: '26',
+    connections: ['A'],
+    change: replacing('Error trying to deserialize result', failure('3', 'AskClientViaContext', WRONG_RESULT)),
+  },
+  {
+    name: 'a client that answers with neither result nor error is told of as the stock clients tell it',
+    reason: 'The reference names the type of an exception that has no text.',
+    transcript: '26',
+    connections: ['A'],
+    change: replacing('Exception of type', failure('4', 'AskClientViaContext', "Client didn't provide a result.")),
+  },
+  {
+    name: 'optional arguments may be left out, with detailed errors',
+    reason: 'As without them; so the call comes as far as being refused, for the history of other people.',
+    transcript: '22',
+    connections: ['A'],
+    change: replacing('"invocationId":"2"', failure('2', 'GetMessageHistory', 'Access denied')),
+  },
+  {
+    name: 'optional arguments may be left out over MessagePack, and history of other people is refused',
+    reason: 'As in JSON: the call has two of four arguments, and names two strangers.',
+    transcript: '59',
+    connections: ['A'],
+    change: replacing(
+      '"12"',
+      packed([
+        3,
+        {},
+        '12',
+        1,
+        "An unexpected error occurred invoking 'GetMessageHistory' on the server. HubException: Access denied",
+      ]),
     ),
   },
   {
-    name: 'no stateful reconnect',
-    reason: 'Negotiate must not echo it unless the server does it.',
-    temporary: true,
-    transcript: '11',
-    connections: ['stateful', 'stateful-v0', 'stateful-TRUE'],
-    change: withoutBody('"useStatefulReconnect":true,'),
+    name: 'members have the same names over MessagePack as in JSON',
+    reason:
+      "The reference's MessagePack writes its classes' own names, its JSON camel case; one naming for both is what a hub's option says.",
+    transcript: '59',
+    connections: ['A'],
+    change: (expected) => expected.map(withJsonNames),
   },
   {
-    name: 'no stream methods: a call of Counter',
-    reason: 'The hub of the replay has no stream methods while the server has no streams.',
-    temporary: true,
-    transcript: '19',
+    name: "messages have all members of the page's contract over MessagePack, and their times as text",
+    reason:
+      'As in JSON; the contract has times as ISO 8601, and one encoding serves the page whichever protocol it speaks.',
+    transcript: '59',
     connections: ['A'],
-    change: replacing("the streaming 'Counter' method", missing('8', 'counter')),
+    change: (expected) => expected.map(withWholePackedMessages),
   },
   {
-    name: 'no stream methods: a stream of Counter',
-    reason: 'As above.',
-    temporary: true,
-    transcript: '28',
+    name: 'dates that no JavaScript date can be are text',
+    reason:
+      'One of seven digits, one without a zone and one with an offset; in MessagePack the reference has forms for them.',
+    transcript: '59',
     connections: ['A'],
-    change: (expected) => {
-      const withoutStream = replacing('"invocationId":"s"')(expected);
-      return [...withoutStream.slice(0, -1), missing('s', 'Counter'), ...withoutStream.slice(-1)];
-    },
+    change: replacing(
+      '"27"',
+      packed([
+        3,
+        {},
+        '27',
+        3,
+        [
+          { $date: '2024-01-02T03:04:05.000Z' },
+          { $date: '2024-01-02T03:04:05.120Z' },
+          '2024-01-02T03:04:05.1234567Z',
+          '2024-01-02T03:04:05',
+          '2024-01-02T03:04:05+01:00',
+        ],
+      ]),
+    ),
+  },
+  {
+    name: 'unknown message types are ignored over MessagePack',
+    reason: 'As in JSON.',
+    transcript: '60',
+    connections: ['C'],
+    change: (expected) => [...expected, packed([3, {}, 'p', 3, 'still here'])],
+  },
+  {
+    name: 'tokens have 30 s of tolerance, at negotiation, too',
+    reason: 'The reference takes tokens for 5 minutes after their end.',
+    transcript: '09',
+    connections: ['skew'],
+    change: () => [refusal(401, { 'www-authenticate': 'Bearer error="invalid_token"' })],
+  },
+  {
+    name: 'a server that stops says goodbye to its WebSockets',
+    reason:
+      'The reference cuts them, and a stateful one only after 30 s; a Close that allows reconnecting brings clients back at once.',
+    transcript: '41',
+    connections: ['A', 'B', 'C'],
+    change: (expected) => [
+      ...expected.slice(0, -1),
+      record('{"type":7,"allowReconnect":true}'),
+      { kind: 'close-frame', code: 1000, reason: '' },
+      { kind: 'end' },
+    ],
+  },
+  {
+    name: 'a server that stops says goodbye to its event streams',
+    reason: 'As above; the reference just ends them.',
+    transcript: '41',
+    connections: ['SSE'],
+    change: (expected) => [...expected.slice(0, -1), record('{"type":7,"allowReconnect":true}'), { kind: 'end' }],
+  },
+  {
+    name: 'what is posted before the transport has begun is refused',
+    reason:
+      'The reference keeps it in memory for a client that may never come; the clients begin their transport first.',
+    transcript: '55',
+    connections: ['P'],
+    change: (expected) => [...expected.slice(0, -1), refusal(404, {}, 'No Connection with that ID')],
+  },
+  {
+    name: 'nobody comes near the connection of another user by WebSocket',
+    reason: 'An id is no proof of who one is; what is wrong is not that the id is in use.',
+    transcript: '56',
+    connections: ['A-other-user'],
+    change: () => [refusal(403)],
+  },
+  {
+    name: 'WebSockets from foreign origins are refused',
+    reason:
+      'Browsers send cookies and tokens of a page along with upgrades and leave it to the server to look at the origin.',
+    transcript: '57',
+    connections: ['other'],
+    change: (expected) =>
+      expected.map((item) =>
+        item.kind === 'http' && item.status === 101 ? refusal(403, {}, 'Origin not allowed') : item,
+      ),
+  },
+  {
+    name: 'nobody reads, writes or ends the polled connection of another user',
+    reason: 'An id is no proof of who one is; the reference lets in whoever has a good token, as the first user.',
+    transcript: '53',
+    connections: ['A-other'],
+    change: () => [refusal(403), refusal(403), refusal(403)],
+  },
+  {
+    name: 'a poll that waits when its client leaves is just ended',
+    reason:
+      'The client has said goodbye by DELETE; at the reference it is chance whether a Close comes before the end (52 has none).',
+    transcript: '65',
+    connections: ['LP'],
+    change: (expected) => [...expected.slice(0, -2), refusal(204)],
+  },
+  {
+    name: 'presence of users who are watched is told once, after 50 ms',
+    reason: 'The reference tells it with the handshake; changes of 50 ms are told together.',
+    transcript: '66',
+    connections: 'all',
+    ignoresStatus: true,
+    change: replacing('"UserStatusChanged"'),
   },
 ];

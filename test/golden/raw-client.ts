@@ -3,6 +3,8 @@
  */
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import { eventRecords } from './event-stream.ts';
+import { binaryRecords } from './messagepack-records.ts';
 
 /** Something the server sent. */
 export type Observed =
@@ -27,16 +29,23 @@ export const opcode = { continuation: 0, text: 1, binary: 2, close: 8, ping: 9, 
 export class RawClient {
   readonly #socket: Socket;
   readonly #onObserved: (observed: Observed) => void;
+  readonly #isIgnored: ((observed: Observed) => boolean) | undefined;
+  #request = '';
   #data: Buffer = Buffer.alloc(0);
   #isWebSocket = false;
   #isHead = false;
+  #stream: 'none' | 'open' | 'over' = 'none';
+  #streamText = '';
   #message: Buffer[] = [];
   #messageOpcode = 0;
   #rest = '';
+  #binaryRest: Buffer = Buffer.alloc(0);
   #isEnded = false;
 
-  constructor(port: number, onObserved: (observed: Observed) => void) {
+  /** @param isIgnored a poll that brings nothing but such records is repeated, as if it had not been answered. */
+  constructor(port: number, onObserved: (observed: Observed) => void, isIgnored?: (observed: Observed) => boolean) {
     this.#onObserved = onObserved;
+    this.#isIgnored = isIgnored;
     this.#socket = connect({ port, host: '127.0.0.1', noDelay: true });
     this.#socket.on('data', (chunk) => this.#onData(chunk as Buffer));
     this.#socket.on('end', () => this.#end());
@@ -44,11 +53,22 @@ export class RawClient {
     this.#socket.on('error', () => this.#end());
   }
 
+  /** Whether it got a stream of events. */
+  get isStreaming(): boolean {
+    return this.#stream !== 'none';
+  }
+
+  /** Whether the connection is one of its own, and no mere request. */
+  get isConnection(): boolean {
+    return this.#isWebSocket || this.isStreaming;
+  }
+
   /** Sends a request as it is given. */
   request(method: string, path: string, headers: readonly (readonly [string, string])[], body = ''): void {
     this.#isHead = method === 'HEAD';
     const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('');
-    this.#socket.write(`${method} ${path} HTTP/1.1\r\n${lines}\r\n${body}`);
+    this.#request = `${method} ${path} HTTP/1.1\r\n${lines}\r\n${body}`;
+    this.#socket.write(this.#request);
   }
 
   /** Sends one frame. */
@@ -106,7 +126,10 @@ export class RawClient {
 
   #onData(chunk: Buffer): void {
     this.#data = Buffer.concat([this.#data, chunk]);
-    if (!this.#isWebSocket) this.#readHttp();
+    if (this.#stream === 'none' && !this.#isWebSocket) this.#readHttp();
+    while (this.#stream === 'open' && this.#readChunk()) {
+      // Every whole chunk.
+    }
     while (this.#isWebSocket && this.#readFrame()) {
       // Every whole frame.
     }
@@ -120,13 +143,50 @@ export class RawClient {
     const headers = new Map(
       lines.map((line) => [line.slice(0, line.indexOf(':')).toLowerCase(), line.slice(line.indexOf(':') + 2)]),
     );
+    if (headers.get('content-type') === 'text/event-stream') {
+      this.#stream = 'open';
+      this.#data = this.#data.subarray(headEnd + 4);
+      this.#onObserved({ kind: 'http', status, headers, body: '' });
+      return;
+    }
     const length = status === 101 || this.#isHead ? 0 : Number(headers.get('content-length') ?? 0);
     const end = headEnd + 4 + length;
     if (this.#data.length < end) return;
     const body = this.#data.toString('utf8', headEnd + 4, end);
     this.#data = this.#data.subarray(end);
     this.#isWebSocket = status === 101;
-    this.#onObserved({ kind: 'http', status, headers, body });
+    if (headers.get('content-type') !== 'application/octet-stream') {
+      this.#onObserved({ kind: 'http', status, headers, body });
+      return;
+    }
+    // What a poll brings are records.
+    const records: readonly Observed[] = body
+      .split('\u001e')
+      .slice(0, -1)
+      .map((text) => ({ kind: 'record', text, opcode: opcode.text }));
+    if (records.length > 0 && this.#isIgnored !== undefined && records.every(this.#isIgnored)) {
+      this.#socket.write(this.#request);
+      return;
+    }
+    this.#onObserved({ kind: 'http', status, headers, body: '' });
+    for (const record of records) this.#onObserved(record);
+  }
+
+  /** One chunk (RFC 9112, section 7.1) of a stream of events. */
+  #readChunk(): boolean {
+    const lineEnd = this.#data.indexOf('\r\n');
+    if (lineEnd === -1) return false;
+    const length = Number.parseInt(this.#data.toString('latin1', 0, lineEnd), 16);
+    const start = lineEnd + 2;
+    if (this.#data.length < start + length + 2) return false;
+    const { texts, rest } = eventRecords(this.#streamText + this.#data.toString('utf8', start, start + length));
+    this.#data = this.#data.subarray(start + length + 2);
+    this.#streamText = rest;
+    for (const text of texts) this.#onObserved({ kind: 'record', text, opcode: opcode.text });
+    if (length > 0) return true;
+    this.#stream = 'over';
+    this.#end();
+    return false;
   }
 
   #readFrame(): boolean {
@@ -158,8 +218,15 @@ export class RawClient {
     if (code !== opcode.continuation) this.#messageOpcode = code;
     this.#message.push(payload);
     if (!isFinal) return;
-    const records = (this.#rest + Buffer.concat(this.#message).toString('utf8')).split('\u001e');
+    const message = Buffer.concat(this.#message);
     this.#message = [];
+    if (this.#messageOpcode === opcode.binary) {
+      const { texts, rest } = binaryRecords(Buffer.concat([this.#binaryRest, message]));
+      this.#binaryRest = rest;
+      for (const text of texts) this.#onObserved({ kind: 'record', text, opcode: opcode.binary });
+      return;
+    }
+    const records = (this.#rest + message.toString('utf8')).split('\u001e');
     this.#rest = records.pop() ?? '';
     for (const text of records) this.#onObserved({ kind: 'record', text, opcode: this.#messageOpcode });
   }

@@ -7,6 +7,7 @@
  */
 import type { FakeClock } from '../fixtures/fake-clock.ts';
 import { difference, type Expected, expectedOf, IdMap } from './compare.ts';
+import { connectionOf, Numbering, numbered, withAckFor } from './numbering.ts';
 import { type Observed, opcode, RawClient } from './raw-client.ts';
 import type { ReferenceServer } from './reference-server.ts';
 import type { Line, Transcript } from './transcript.ts';
@@ -14,8 +15,12 @@ import type { Line, Transcript } from './transcript.ts';
 /** How long to wait for something that should come at once. */
 const PATIENCE_MS = 3_000;
 /** By how much the moved clock may run past a recorded time: timers tick once a second. */
-const CLOCK_SLACK_MS = 2_000;
+const CLOCK_SLACK_MS = 3_000;
 const CLOCK_STEP_MS = 250;
+/** Far from a recorded time the clock goes faster, once what is on the way has had the time to arrive. */
+const CLOCK_FIRST_STEPS = 8;
+const FAR_MS = 5_000;
+const CLOCK_LONG_STEP_MS = 1_000;
 /** How long something that needs no time to pass may take on the way. */
 const UNTIMED_MS = 50;
 const UNMASKED = 'the next record goes in a text frame without a mask: ';
@@ -30,6 +35,12 @@ const unrecorded: Readonly<Record<string, readonly number[]>> = {
 interface Conversation {
   readonly observed: Observed[];
   clients: RawClient[];
+}
+
+/** How many items two scripts have in common at their beginning. */
+function commonLength(one: readonly Expected[], other: readonly Expected[]): number {
+  const index = one.findIndex((item, at) => JSON.stringify(item) !== JSON.stringify(other[at]));
+  return index === -1 ? one.length : index;
 }
 
 /** What came of a replay. */
@@ -84,21 +95,27 @@ export async function replay({ transcript, server, expected, clock, ignored }: R
   const conversations = new Map<string, Conversation>();
   const ids = new IdMap();
   const recorded = scriptOf(transcript);
+  const numberings = { recorded: numbered(recorded, ignored).numberings, actual: new Map<string, Numbering>() };
   const due = new Map<string, number>();
   const seen = new Map<string, number>();
   const rests = new Map<string, string>();
   let elapsedMs = 0;
+  let draining: Promise<void> | undefined;
 
   const arrived = (): boolean =>
     [...due].every(([conn, count]) => (conversations.get(conn)?.observed.length ?? 0) >= count);
   const settle = async (lineMs: number): Promise<void> => {
     const beginMs = Date.now();
+    let steps = 0;
     while (!arrived() && Date.now() - beginMs < PATIENCE_MS) {
-      await new Promise((resolve) => setTimeout(resolve, 2));
+      await new Promise((resolve) => setTimeout(resolve, clock === undefined ? 2 : 5));
       // What does not come by itself comes with time.
       if (clock === undefined || Date.now() - beginMs < UNTIMED_MS || elapsedMs >= lineMs + CLOCK_SLACK_MS) continue;
-      elapsedMs += CLOCK_STEP_MS;
-      await clock.advance(CLOCK_STEP_MS);
+      const isFar = steps > CLOCK_FIRST_STEPS && lineMs - elapsedMs > FAR_MS;
+      const stepMs = isFar ? CLOCK_LONG_STEP_MS : CLOCK_STEP_MS;
+      steps += 1;
+      elapsedMs += stepMs;
+      await clock.advance(stepMs);
     }
   };
 
@@ -113,9 +130,14 @@ export async function replay({ transcript, server, expected, clock, ignored }: R
         // What an exception adds is due at the end only; what it takes away is never due.
         const all = recorded.get(conn)?.filter((item) => !ignored(item)).length ?? 0;
         const taken = Math.max(0, all - (expected.get(conn)?.length ?? 0));
-        due.set(conn, Math.max(0, count - taken));
+        const certain = Math.min(count, commonLength(recorded.get(conn) ?? [], expected.get(conn) ?? []));
+        due.set(conn, Math.max(certain, count - taken));
         if (clock !== undefined) await settle(line.t);
         continue;
+      }
+      if (line.kind === 'note' && line.data === 'SIGTERM') {
+        await settle(line.t);
+        draining = server.drain();
       }
       if (line.dir !== 'c->s' || conn === undefined) continue;
       await settle(line.t);
@@ -124,12 +146,14 @@ export async function replay({ transcript, server, expected, clock, ignored }: R
         elapsedMs = line.t;
       }
       for (const [name, { observed }] of conversations) firstDifference(expected.get(name) ?? [], observed, ids);
-      await act(line, conn, { conversations, ids, server, ignored, number: transcript.name.slice(0, 2) });
+      const number = transcript.name.slice(0, 2);
+      await act(line, conn, { conversations, ids, server, ignored, numberings, number });
     }
     for (const [conn, items] of expected) due.set(conn, items.length);
     await settle(elapsedMs);
     // Something unexpected would follow at once.
     await new Promise((resolve) => setTimeout(resolve, 20));
+    await draining;
   } finally {
     for (const { clients } of conversations.values()) for (const client of clients) client.destroy();
   }
@@ -139,34 +163,50 @@ export async function replay({ transcript, server, expected, clock, ignored }: R
 interface Stage extends Pick<Replay, 'server' | 'ignored'> {
   readonly conversations: Map<string, Conversation>;
   readonly ids: IdMap;
+  readonly numberings: {
+    readonly recorded: ReadonlyMap<string, Numbering>;
+    readonly actual: Map<string, Numbering>;
+  };
   readonly number: string;
 }
 
 async function act(line: Line, conn: string, stage: Stage): Promise<void> {
-  const { conversations, ids, ignored, number, server } = stage;
+  const { conversations, ids, ignored, number, numberings, server } = stage;
+  const numbering = numberings.actual.get(connectionOf(conn)) ?? new Numbering();
+  numberings.actual.set(connectionOf(conn), numbering);
   if (line.kind === 'http') {
     const conversation = conversations.get(conn) ?? { observed: [], clients: [] };
     conversations.set(conn, conversation);
-    const client = new RawClient(server.port, (observed) => {
-      if (ignored(observed)) return;
-      // A plain request's connection is of no interest once it is answered.
-      const last = conversation.observed.at(-1);
-      if (observed.kind === 'end' && last?.kind === 'http' && last.status !== 101) return;
-      conversation.observed.push(observed);
-    });
+    let isAnswered = false;
+    const client = new RawClient(
+      server.port,
+      (observed) => {
+        const isIgnored = ignored(observed);
+        const taken = numbering.take(observed, isIgnored);
+        if (isIgnored) return;
+        // A plain request's connection is of no interest once it is answered.
+        if (observed.kind === 'end' && isAnswered && !client.isConnection) return;
+        isAnswered ||= observed.kind === 'http';
+        conversation.observed.push(taken);
+      },
+      ignored,
+    );
     conversation.clients.push(client);
     const { method = 'GET', path = '/', headers, body } = line.data;
     const fill = async (text: string): Promise<string> => ids.apply(await withTokens(text, server));
     const filled = await Promise.all(headers.map(async ([name, value]) => [name, await fill(value)] as const));
-    client.request(method, await fill(path), filled, body);
+    client.request(method, await fill(path), filled, body ?? '');
     return;
   }
-  const client = conversations.get(conn)?.clients.at(-1);
+  const { clients = [] } = conversations.get(conn) ?? {};
+  // A stream of events goes on beside the requests that follow it.
+  const client = clients.findLast(({ isStreaming }) => isStreaming) ?? clients.at(-1);
   if (client === undefined) throw new Error(`Nothing is connected as ${conn}`);
   const fragment = { isFinal: line.fin !== false };
   switch (line.kind) {
     case 'ws-text': {
-      const payload = payloadOf(ids.apply(line.data), unrecorded[`${number}:${line.t}`]);
+      const data = withAckFor(line.data, numberings.recorded.get(connectionOf(conn)), numbering);
+      const payload = payloadOf(ids.apply(data), unrecorded[`${number}:${line.t}`]);
       client.frame(line.op ?? opcode.text, payload, fragment);
       return;
     }

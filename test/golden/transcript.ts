@@ -15,7 +15,9 @@ export interface HttpData {
   readonly path?: string;
   readonly status?: number;
   readonly headers: readonly (readonly [string, string])[];
-  readonly body?: string;
+  readonly body?: string | null;
+  /** The body follows as `sse` lines. */
+  readonly streaming?: boolean;
 }
 
 export interface CloseData {
@@ -61,5 +63,26 @@ export function readTranscript(number: string): Transcript {
     .split('\n')
     .map((line) => JSON.parse(line) as Line);
   if (meta?.kind !== 'meta') throw new Error(`${file} does not begin with its meta line`);
-  return { name: file.replace('.jsonl', ''), scenario: meta.data.scenario, serverEnv: meta.data.serverEnv, lines };
+  const { scenario, serverEnv } = meta.data;
+  return { name: file.replace('.jsonl', ''), scenario, serverEnv, lines: withRefusalsWhole(lines) };
+}
+
+/** A refusal that was recorded as a stream gets its body back, and its end is none of a stream. */
+function withRefusalsWhole(lines: readonly Line[]): readonly Line[] {
+  const whole: Line[] = [];
+  const refusals = new Map<string, { body: string; at: number }>();
+  for (const line of lines) {
+    const { conn = '' } = line;
+    const refusal = refusals.get(conn);
+    if (line.kind === 'http' && line.data.streaming === true && line.data.status !== 200) {
+      refusals.set(conn, { body: '', at: whole.length });
+      whole.push(line);
+    } else if (line.kind === 'sse' && refusal !== undefined) {
+      refusal.body += line.data;
+      const head = whole[refusal.at];
+      if (head?.kind === 'http')
+        whole[refusal.at] = { ...head, data: { ...head.data, streaming: false, body: refusal.body } };
+    } else if (line.kind !== 'close' || refusal === undefined) whole.push(line);
+  }
+  return whole;
 }

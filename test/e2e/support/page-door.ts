@@ -1,6 +1,6 @@
 /** The SignalR door: the stock client, with and without negotiation; unread count by REST, as the page has it. */
 import type { ConversationEntry, Door, DoorClient, Heard, HistoryEntry } from './door-client.ts';
-import { Page } from './page.ts';
+import { Page, type PageWay } from './page.ts';
 
 interface MessageDto {
   readonly id: string;
@@ -16,10 +16,13 @@ interface ConversationDto {
   readonly isOnline: boolean;
 }
 
-export function pageDoor(name: string, skipNegotiation: boolean): Door {
+export function pageDoor(name: string, skipNegotiation: boolean, way?: PageWay): Door {
   return {
     name,
-    open: async (url, userId, token) => new PageClient(userId, await Page.open({ url, token, skipNegotiation })),
+    async open(url, userId, token) {
+      const options = { url, token, skipNegotiation, ...(way !== undefined && { way }) };
+      return new PageClient(userId, await Page.open(options));
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 /** The existing web page as a client: the stock SignalR client with the page's settings, and the page's REST calls. */
 import { HttpTransportType, type HubConnection, HubConnectionBuilder, LogLevel } from '@microsoft/signalr';
+import { MessagePackHubProtocol } from '@microsoft/signalr-protocol-msgpack';
 
 /** Every event the server sends to a page. */
 export const EVENTS = [
@@ -15,11 +16,18 @@ export const EVENTS = [
 
 export type PageEvent = (typeof EVENTS)[number];
 
+export interface PageWay {
+  readonly transport: 'WebSockets' | 'ServerSentEvents' | 'LongPolling';
+  readonly protocol: 'json' | 'messagepack';
+}
+
 export interface PageOptions {
   readonly url: string;
   readonly token: string;
   /** False: the older build, which negotiates. Default true. */
   readonly skipNegotiation?: boolean;
+  /** How to connect when negotiating. Default: the client chooses, and JSON. */
+  readonly way?: PageWay;
   /** Whether to reconnect by itself, quickly. Default false. */
   readonly reconnects?: boolean;
 }
@@ -35,13 +43,15 @@ export class Page implements AsyncDisposable {
 
   constructor(options: PageOptions) {
     this.#options = options;
-    const { token, url, skipNegotiation = true } = options;
+    const { token, url, skipNegotiation = true, way } = options;
     const builder = new HubConnectionBuilder()
       .withUrl(`${url}/chathub`, {
         accessTokenFactory: () => token,
+        ...(way !== undefined && { transport: HttpTransportType[way.transport] }),
         ...(skipNegotiation && { transport: HttpTransportType.WebSockets, skipNegotiation: true }),
       })
       .configureLogging(LogLevel.None);
+    if (way?.protocol === 'messagepack') builder.withHubProtocol(new MessagePackHubProtocol());
     if (options.reconnects) builder.withAutomaticReconnect(RECONNECT_DELAYS_MS);
     this.hub = builder.build();
     for (const name of EVENTS) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { hubError } from '../../../src/bridge/hub-errors.ts';
 import { restError, tokenError } from '../../../src/bridge/rest-errors.ts';
-import { HubException } from '../../../src/bridge/signalr/errors.ts';
+import { HubException } from '../../../src/bridge/signalr/hub/errors.ts';
 import { ChatError, type ChatErrorCode, type ChatErrorReason, invalidField } from '../../../src/core/errors.ts';
 
 type Row = [code: ChatErrorCode, reason: ChatErrorReason, text: string, status: number];

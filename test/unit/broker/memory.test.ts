@@ -1,9 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { MemoryBroker } from '../../../src/broker/memory.ts';
-import { describeBroker } from '../../contract/broker.contract.ts';
+import { describeBroker, type OpenBroker } from '../../contract/broker.contract.ts';
+import { describeBrokerEpochs } from '../../contract/broker-epochs.contract.ts';
 import { FakeClock } from '../../fixtures/fake-clock.ts';
 
-describeBroker('MemoryBroker', async () => {
+async function open(): Promise<OpenBroker> {
   const clock = new FakeClock();
   const broker = new MemoryBroker({ clock, maxEvents: 50, maxAgeMs: 60_000 });
   return {
@@ -12,7 +13,10 @@ describeBroker('MemoryBroker', async () => {
     expireHistory: () => clock.advance(60_001),
     close: () => broker[Symbol.asyncDispose](),
   };
-});
+}
+
+describeBroker('MemoryBroker', open);
+describeBrokerEpochs('MemoryBroker', open);
 
 describe('MemoryBroker', () => {
   test('the place of an idle user is forgotten after the idle time, the place of a subscribed one is not', async () => {

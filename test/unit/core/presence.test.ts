@@ -174,6 +174,16 @@ describe('announcements', () => {
     expect(announced[0]?.changes).toHaveLength(300);
   });
 
+  test('are not made if the audience is nobody, and partners may ask all the same', async () => {
+    const tracker = await started({ audience: 'nobody' });
+    partners.alice = ['bob'];
+    tracker.connected('alice', 'c1');
+    await clock.advance(1_000);
+    expect(announced).toEqual([]);
+    expect(await tracker.visibleTo(identityOf('alice'), ['alice', 'bob', 'carol'])).toEqual(['alice', 'bob']);
+    await tracker.stop();
+  });
+
   test('go to the conversation partners and the user alone if the audience is contacts', async () => {
     const tracker = await started({ audience: 'contacts' });
     partners = { alice: ['bob'], carol: [] };

@@ -115,6 +115,22 @@ test('what waits is bounded, and what is given up is counted', async () => {
   expect(counted.get('chat_publish_lost_total')).toBeGreaterThan(0);
 });
 
+test('whose events were given up, their streams begin a new epoch before anything later is appended', async () => {
+  publisher = make({ maxWaiting: 8 });
+  const [bob, carol] = [await broker.top('bob'), await broker.top('carol')];
+  let doubts = 0;
+  await broker.subscribe('bob', { onEntry: () => {}, onTransient: () => {}, onDoubt: () => (doubts += 1) });
+  broker.refuses = true;
+  for (let number = 1; number <= 12; number += 1) publisher.publish(event(number), 'bob');
+  publisher.publish(event(13), 'carol');
+  await settle();
+  broker.refuses = false;
+  await clock.advance(5000);
+  expect((await broker.readSince('bob', bob, 1000)).complete).toBe(false);
+  expect(doubts).toBe(1);
+  expect((await broker.readSince('carol', carol, 1000)).entries).toHaveLength(1);
+});
+
 test('closing publishes what waits for its next try, or gives up at once', async () => {
   broker.refuses = true;
   publisher.publish(event(1), 'bob');

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { HubException } from '../../../../src/bridge/signalr/errors.ts';
-import { type HubMethod, method } from '../../../../src/bridge/signalr/hub.ts';
-import { param } from '../../../../src/bridge/signalr/parameters.ts';
-import { sharedInvocation } from '../../../../src/bridge/signalr/shared-invocation.ts';
+import { HubException } from '../../../../src/bridge/signalr/hub/errors.ts';
+import { type HubMethod, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { sharedInvocation } from '../../../../src/bridge/signalr/hub/shared-invocation.ts';
+import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 import { MemoryHost, type TestUser } from './memory-connection.ts';
 
 const CLOSED_WITH_ERROR = '{"type":7,"error":"Connection closed with an error.","allowReconnect":true}';
@@ -353,6 +353,24 @@ describe('the clock of a connection', () => {
     const client = await new MemoryHost().open();
     client.connection.sweep(1_000_000);
     expect(client.transport.isClosed).toBe(false);
+  });
+
+  it('does not count the silence of a client whose call keeps the others waiting', async () => {
+    const slow = gate();
+    const host = new MemoryHost({ methods: { Slow: method([], () => slow.promise) } });
+    const client = await host.open();
+    client.send('{"type":6}');
+    client.invoke('1', 'Slow');
+    for (const _second of Array.from({ length: 60 })) {
+      await host.clock.advance(1_000);
+      client.connection.sweep(host.clock.monotonicMs());
+    }
+    expect(client.connection.isOpen).toBe(true);
+    slow.open();
+    await client.settle();
+    await host.clock.advance(30_000);
+    client.connection.sweep(host.clock.monotonicMs());
+    expect(client.connection.isOpen).toBe(false);
   });
 
   it('times out a client that pinged once and fell silent, counting from the last it heard', async () => {

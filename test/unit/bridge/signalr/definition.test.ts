@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { hub, method } from '../../../../src/bridge/signalr/hub.ts';
-import { defaultHubOptions, hubOptions, sweepIntervalMs } from '../../../../src/bridge/signalr/options.ts';
-import { param } from '../../../../src/bridge/signalr/parameters.ts';
+import { hub, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { defaultHubOptions, hubOptions, sweepIntervalMs } from '../../../../src/bridge/signalr/hub/options.ts';
+import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 
 describe('the definition of a hub', () => {
   it('is refused when two methods differ in letter case only', () => {
@@ -18,6 +18,11 @@ describe('the definition of a hub', () => {
     expect(() =>
       hubOptions({ keepAliveIntervalMs: 0, maximumReceiveMessageBytes: 10, maximumFrameBytes: 1.5 }),
     ).toThrow(/keepAliveIntervalMs.*maximumFrameBytes.*maximumReceiveMessageBytes/s);
+  });
+
+  it('is refused without a protocol, and with one that does not exist', () => {
+    expect(() => hubOptions({ protocols: [] })).toThrow(RangeError);
+    expect(() => hubOptions({ protocols: ['xml' as 'json'] })).toThrow(/no protocol 'xml'/);
   });
 
   it('looks at its connections once a second, or as often as its shortest time needs', () => {

@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { Dispatcher, type DispatchTarget } from '../../../../src/bridge/signalr/dispatcher.ts';
-import { type HubMethod, hub, method } from '../../../../src/bridge/signalr/hub.ts';
-import { type InvocationMessage, messageType } from '../../../../src/bridge/signalr/messages.ts';
-import { param } from '../../../../src/bridge/signalr/parameters.ts';
+import type { DispatchTarget } from '../../../../src/bridge/signalr/hub/dispatch-target.ts';
+import { Dispatcher } from '../../../../src/bridge/signalr/hub/dispatcher.ts';
+import { type HubMethod, hub, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { hubOptions } from '../../../../src/bridge/signalr/hub/options.ts';
+import { type InvocationMessage, messageType } from '../../../../src/bridge/signalr/protocol/messages.ts';
+import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 
 /** Calls that are finished by hand, in any order. */
-function stage(maximumWaiting = 100) {
+function stage(maximumWaitingInvocations = 100, maximumParallelInvocations = 1) {
   const began: string[] = [];
   const answers: string[] = [];
   const finish = new Map<string, () => void>();
@@ -23,7 +25,11 @@ function stage(maximumWaiting = 100) {
     complete: (id: string) => answers.push(id),
     onCallsDone: () => undefined,
   } as unknown as DispatchTarget<undefined>;
-  const dispatcher = new Dispatcher<undefined>(target, maximumWaiting);
+  const dispatcher = new Dispatcher<undefined>(
+    target,
+    table,
+    hubOptions({ maximumWaitingInvocations, maximumParallelInvocations }),
+  );
   return {
     began,
     answers,
@@ -36,7 +42,7 @@ function stage(maximumWaiting = 100) {
         method: table.find(methodName),
         args: [name],
         bindingFailure: undefined,
-        streamCount: 0,
+        streamIds: [],
       };
       dispatcher.dispatch(message);
     },
@@ -97,6 +103,15 @@ describe('The order of the calls of a connection', () => {
     await done('a');
     expect(began).toEqual(['a', 'b', 'c']);
     expect(dispatcher.isFull).toBe(false);
+  });
+
+  test('as many run in parallel as the option allows, and the next begins when one has ended', async () => {
+    const { began, call, dispatcher, done } = stage(100, 2);
+    dispatcher.release();
+    for (const name of ['a', 'b', 'c']) call(name, 'Alone');
+    expect(began).toEqual(['a', 'b']);
+    await done('b');
+    expect(began).toEqual(['a', 'b', 'c']);
   });
 
   test('nothing begins before the connection is ready', () => {

@@ -4,12 +4,12 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { onTestFinished } from 'vitest';
-import { type HubDefinition, hub } from '../../../../src/bridge/signalr/hub.ts';
+import { type HubDefinition, hub } from '../../../../src/bridge/signalr/hub/hub.ts';
 import {
   createSignalRServer,
   type SignalRServer,
   type SignalRServerOptions,
-} from '../../../../src/bridge/signalr/server.ts';
+} from '../../../../src/bridge/signalr/hub/server.ts';
 import { systemClock } from '../../../../src/time/clock.ts';
 import { type Observed, opcode, RawClient } from '../../../golden/raw-client.ts';
 import type { TestUser } from './memory-connection.ts';

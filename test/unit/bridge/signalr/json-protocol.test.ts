@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { type HubMethod, method } from '../../../../src/bridge/signalr/hub.ts';
-import { jsonProtocol } from '../../../../src/bridge/signalr/json-protocol.ts';
-import type { InboundMessage, InvocationMessage } from '../../../../src/bridge/signalr/messages.ts';
-import { MethodTable } from '../../../../src/bridge/signalr/method-table.ts';
-import { param } from '../../../../src/bridge/signalr/parameters.ts';
-import { InvalidRecordError } from '../../../../src/bridge/signalr/protocol.ts';
+import { type HubMethod, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { jsonProtocol, jsonProtocolOf } from '../../../../src/bridge/signalr/protocol/json-protocol.ts';
+import type { InboundMessage, InvocationMessage } from '../../../../src/bridge/signalr/protocol/messages.ts';
+import { MethodTable } from '../../../../src/bridge/signalr/protocol/method-table.ts';
+import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
+import { type Binder, InvalidRecordError } from '../../../../src/bridge/signalr/protocol/protocol.ts';
 
 const nothing = (): null => null;
 const methods: Record<string, HubMethod<unknown>> = {
@@ -17,10 +17,15 @@ const methods: Record<string, HubMethod<unknown>> = {
   History: method([param.string, param.optional(param.int, 0), param.optional(param.int, 50)], nothing),
 };
 const table = new MethodTable(methods);
+const binder: Binder = {
+  method: (target) => table.find(target),
+  itemKind: () => undefined,
+  resultKind: () => undefined,
+};
 
 function parse(record: string | Buffer): InboundMessage {
   const data = Buffer.concat([Buffer.from(record), Buffer.from([0x1e])]);
-  return jsonProtocol.parse(data, 0, data.length, table);
+  return jsonProtocol.parse(data, 0, data.length, binder);
 }
 
 function call(target: string, args: string): InvocationMessage {
@@ -61,6 +66,79 @@ describe('the JSON protocol, writing', () => {
 
   it('refuses a result that is no JSON', () => {
     expect(() => jsonProtocol.writeResult('1', 1n)).toThrow(TypeError);
+  });
+});
+
+describe('the JSON protocol, writing values that JSON has no form for', () => {
+  it.each([
+    ['bytes as base64', new Uint8Array([1, 2, 3]), '"AQID"'],
+    ['a part of a buffer', Buffer.from([0, 1, 2, 3, 0]).subarray(1, 4), '"AQID"'],
+    ['a date of a whole second', new Date('2000-01-01T00:00:00Z'), '"2000-01-01T00:00:00Z"'],
+    ['a date of tenths', new Date('2024-01-02T03:04:10.100Z'), '"2024-01-02T03:04:10.1Z"'],
+    ['a date of milliseconds', new Date('2024-01-02T03:04:05.123Z'), '"2024-01-02T03:04:05.123Z"'],
+    [
+      'all of them inside of others',
+      { a: [{ b: new Uint8Array([255]) }], c: new Date(0), d: 1 },
+      '{"a":[{"b":"/w=="}],"c":"1970-01-01T00:00:00Z","d":1}',
+    ],
+    ['what has a form of its own', { a: { toJSON: () => ({ b: new Date(0) }) } }, '{"a":{"b":"1970-01-01T00:00:00Z"}}'],
+    ['what is undefined', { a: undefined, b: [undefined], c: new Date(0) }, '{"b":[null],"c":"1970-01-01T00:00:00Z"}'],
+    [
+      'a member called __proto__',
+      Object.defineProperty({ a: new Date(0) }, '__proto__', { value: 1, enumerable: true }),
+      '{"a":"1970-01-01T00:00:00Z","__proto__":1}',
+    ],
+  ])('writes %s', (_name, value, text) => {
+    expect(jsonProtocol.writeResult('7', value)).toBe(`{"type":3,"invocationId":"7","result":${text}}\u001e`);
+    expect(jsonProtocol.writeStreamItem('7', value)).toBe(`{"type":2,"invocationId":"7","item":${text}}\u001e`);
+    expect(jsonProtocol.writeInvocation('E', [value])).toBe(`{"type":1,"target":"E","arguments":[${text}]}\u001e`);
+  });
+
+  it('leaves the values themselves as they are', () => {
+    const value = { a: [new Uint8Array([1])], B: new Date(0) };
+    jsonProtocolOf('camelCase').writeResult('7', value);
+    expect(value).toEqual({ a: [new Uint8Array([1])], B: new Date(0) });
+  });
+
+  it.each([
+    ['an invalid date', new Date(Number.NaN)],
+    ['a typed array', new Float64Array(1)],
+    ['a bigint', [1n]],
+  ])('refuses %s', (_name, value) => {
+    expect(() => jsonProtocol.writeResult('1', value)).toThrow(TypeError);
+  });
+
+  it('refuses a circle', () => {
+    const circle: unknown[] = [];
+    circle.push(circle);
+    expect(() => jsonProtocol.writeResult('1', circle)).toThrow(TypeError);
+  });
+
+  it.each([
+    ['UserId', 'userId'],
+    ['userId', 'userId'],
+    ['ID', 'id'],
+    ['URLValue', 'urlValue'],
+    ['IPhone', 'iPhone'],
+    ['IsCIA', 'isCIA'],
+    ['X', 'x'],
+    ['', ''],
+    ['_Id', '_Id'],
+    ['Ünicode', 'ünicode'],
+    ['AB CD', 'ab CD'],
+    ['A B', 'a B'],
+    ['I18n', 'i18n'],
+    ['__proto__', '__proto__'],
+  ])('names the member %s in camel case %s', (name, written) => {
+    const value = Object.defineProperty({}, name, { value: 1, enumerable: true });
+    expect(jsonProtocolOf('camelCase').writeResult('7', [value])).toBe(
+      `{"type":3,"invocationId":"7","result":[{${JSON.stringify(written)}:1}]}\u001e`,
+    );
+  });
+
+  it('keeps exact numbers in camel case', () => {
+    const { args } = call('Json', '[{"A":1.0,"B":[12345678901234567890]}]');
+    expect(jsonProtocolOf('camelCase').writeResult('7', args[0])).toContain('{"a":1.0,"b":[12345678901234567890]}');
   });
 });
 

@@ -2,14 +2,22 @@
  * A connection without a network: its transport keeps what is written, and the test plays the client. The codec, dispatcher and queue
  * are the real ones, and time is moved by hand.
  */
-import { Connection } from '../../../../src/bridge/signalr/connection.ts';
-import type { ConnectionHost } from '../../../../src/bridge/signalr/connection-host.ts';
-import type { ConnectionError } from '../../../../src/bridge/signalr/errors.ts';
-import { type HubConnection, type HubDefinition, hub } from '../../../../src/bridge/signalr/hub.ts';
-import { jsonProtocol } from '../../../../src/bridge/signalr/json-protocol.ts';
-import { type Batch, OutboundFlusher } from '../../../../src/bridge/signalr/outbound.ts';
-import { ProbePacer } from '../../../../src/bridge/signalr/receipts.ts';
-import type { Transport } from '../../../../src/bridge/signalr/transport.ts';
+
+import type { Batch } from '../../../../src/bridge/signalr/endpoint/batch.ts';
+import type { Transport } from '../../../../src/bridge/signalr/endpoint/transport.ts';
+import type { Backplane } from '../../../../src/bridge/signalr/hub/backplane.ts';
+import type { HubContext } from '../../../../src/bridge/signalr/hub/clients.ts';
+import { Connection } from '../../../../src/bridge/signalr/hub/connection.ts';
+import type { ConnectionHost } from '../../../../src/bridge/signalr/hub/connection-host.ts';
+import { DelayQueue } from '../../../../src/bridge/signalr/hub/delay-queue.ts';
+import type { ConnectionError } from '../../../../src/bridge/signalr/hub/errors.ts';
+import { type HubConnection, type HubDefinition, hub } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { hubContext, lifecycleContext } from '../../../../src/bridge/signalr/hub/hub-clients.ts';
+import { HubRouter } from '../../../../src/bridge/signalr/hub/hub-router.ts';
+import { OutboundFlusher } from '../../../../src/bridge/signalr/hub/outbound-flusher.ts';
+import { ProbePacer } from '../../../../src/bridge/signalr/hub/receipts.ts';
+import { ACK_DELAY_MS, type StatefulLink } from '../../../../src/bridge/signalr/hub/stateful-link.ts';
+import { protocolsOf } from '../../../../src/bridge/signalr/protocol/protocols.ts';
 import { FakeClock } from '../../../fixtures/fake-clock.ts';
 
 export interface TestUser {
@@ -18,7 +26,11 @@ export interface TestUser {
 
 /** A transport whose other end is the test. */
 export class MemoryTransport implements Transport {
-  readonly name = 'Memory';
+  readonly name = 'WebSockets';
+  isBinary = true;
+  readonly canProve = true;
+  readonly wantsPings = true;
+  readonly request = undefined;
   isWritable = true;
   bufferedBytes = 0;
   takenBytes = 0;
@@ -29,9 +41,11 @@ export class MemoryTransport implements Transport {
   readonly batches: Batch[] = [];
   readonly probes: number[] = [];
 
+  start(): void {}
+
   write(batch: Batch): void {
     this.batches.push(batch);
-    this.records.push(...batch.records.map((record) => record.slice(0, -1)));
+    this.records.push(...batch.chunks.map((record) => record.toString().slice(0, -1)));
   }
 
   pause(): void {
@@ -48,6 +62,10 @@ export class MemoryTransport implements Transport {
 
   destroy(): void {
     this.isDestroyed = true;
+  }
+
+  abandon(): void {
+    this.isClosed = true;
   }
 
   probe(mark: number): void {
@@ -73,42 +91,72 @@ export class MemoryHost {
   readonly received: number[] = [];
   readonly reported: Reported[] = [];
   readonly gone: string[] = [];
+  readonly router: HubRouter;
+  /** As code outside of calls has it. */
+  readonly context: HubContext;
+  readonly #connections = new Map<string, Connection<TestUser>>();
   readonly #host: ConnectionHost<TestUser>;
+  readonly #name: string;
   #count = 0;
 
-  constructor(definition: Partial<HubDefinition<TestUser>> = {}) {
+  constructor(
+    definition: Partial<HubDefinition<TestUser>> = {},
+    { backplane, name = 'c' }: { backplane?: Backplane; name?: string } = {},
+  ) {
+    this.#name = name;
     const checked = hub<TestUser>({
       methods: {},
       onReceived: (_connection, mark) => void this.received.push(mark),
       ...definition,
-      onDisconnected: (connection, error) => {
+      onDisconnected: (connection, error, context) => {
         this.disconnections.push({ id: connection.id, error });
-        return definition.onDisconnected?.(connection, error);
+        return definition.onDisconnected?.(connection, error, context);
       },
     });
-    const { receiptProbeDelayMs, receiptProbeIntervalMs } = checked.options;
+    const { memberNaming, protocols, receiptProbeDelayMs, receiptProbeIntervalMs } = checked.options;
+    this.router = new HubRouter({
+      connections: this.#connections,
+      maximumClientInvocations: checked.options.maximumClientInvocations,
+      backplane,
+      onError: (error, method) => void this.reported.push({ error, method }),
+    });
+    this.context = hubContext(this.router);
     this.#host = {
       hub: checked,
-      protocols: [jsonProtocol],
+      protocols: protocolsOf(protocols, memberNaming),
       flusher: new OutboundFlusher(),
       pacer: new ProbePacer(this.clock, receiptProbeDelayMs, receiptProbeIntervalMs),
+      acks: new DelayQueue<StatefulLink>(this.clock, ACK_DELAY_MS, (link) => link.onAckDue()),
+      router: this.router,
+      context: this.context,
+      lifecycleContext: lifecycleContext(this.router),
       nowMs: () => Math.floor(this.clock.monotonicMs()),
+      wallMs: () => this.clock.now(),
       report: (error, method) => void this.reported.push({ error, method }),
-      onGone: (connectionId) => void this.gone.push(connectionId),
+      onGone: (connectionId) => {
+        this.gone.push(connectionId);
+        const connection = this.#connections.get(connectionId);
+        this.#connections.delete(connectionId);
+        if (connection !== undefined) this.router.onEnded(connection);
+      },
     };
   }
 
   /** A connection before its handshake. */
-  connect(): MemoryClient {
+  connect({ isStateful = false, user = 'alice' } = {}): MemoryClient {
     this.#count += 1;
     const transport = new MemoryTransport();
-    const identity = { id: `c${this.#count}`, user: { name: 'alice' }, userId: 'alice', remoteAddress: '127.0.0.1' };
-    return new MemoryClient(new Connection(this.#host, identity, transport), transport);
+    const who = { user: { name: user }, userId: user, remoteAddress: '127.0.0.1' };
+    const info = { id: `${this.#name}${this.#count}`, ...who, isStateful };
+    const connection = new Connection(this.#host, info, transport);
+    this.#connections.set(connection.id, connection);
+    this.router.onOpened(connection);
+    return new MemoryClient(connection, transport);
   }
 
   /** A connection after its handshake, whose answer is taken. */
-  async open(): Promise<MemoryClient> {
-    const client = this.connect();
+  async open(user?: string): Promise<MemoryClient> {
+    const client = this.connect(user === undefined ? {} : { user });
     client.send('{"protocol":"json","version":1}');
     await client.settle();
     client.transport.records.splice(0);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { sharedInvocation } from '../../../../src/bridge/signalr/shared-invocation.ts';
-import { textFrame } from '../../../../src/bridge/signalr/websocket-frames.ts';
+import { dataFrame } from '../../../../src/bridge/signalr/endpoint/websocket-frames.ts';
+import { sharedInvocation } from '../../../../src/bridge/signalr/hub/shared-invocation.ts';
 import { MemoryHost } from './memory-connection.ts';
 
 describe('what is sent to a connection', () => {
@@ -27,7 +27,7 @@ describe('what is sent to a connection', () => {
     for (const { connection } of clients) connection.sendShared(first);
     for (const { connection } of clients) connection.sendShared(second);
     await clients[0]?.settle();
-    const frames = clients.map(({ transport }) => transport.batches[0]?.framed(textFrame));
+    const frames = clients.map(({ transport }) => transport.batches[0]?.framed(dataFrame));
     expect(frames[0]?.toString()).toContain('"B"');
     expect(frames[1]).toBe(frames[0]);
     expect(frames[2]).toBe(frames[0]);
@@ -123,7 +123,7 @@ describe('a client that does not read', () => {
 
 describe('a text frame', () => {
   it.each([0, 1, 125, 126, 65_535, 65_536, 200_000])('of %i bytes has the length RFC 6455 wants', (length) => {
-    const frame = textFrame('x'.repeat(length));
+    const frame = dataFrame('x'.repeat(length));
     const head = length < 126 ? 2 : length < 65_536 ? 4 : 10;
     expect(frame.length).toBe(head + length);
     expect(frame[0]).toBe(0x81);
@@ -133,6 +133,6 @@ describe('a text frame', () => {
   });
 
   it('counts bytes, not characters', () => {
-    expect([...textFrame('é')]).toEqual([0x81, 2, 0xc3, 0xa9]);
+    expect([...dataFrame('é')]).toEqual([0x81, 2, 0xc3, 0xa9]);
   });
 });

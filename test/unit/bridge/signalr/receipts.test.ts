@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { type HubMethod, method } from '../../../../src/bridge/signalr/hub.ts';
-import { param } from '../../../../src/bridge/signalr/parameters.ts';
+import { type HubMethod, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 import { MemoryHost, type TestUser } from './memory-connection.ts';
 
 const receipt = { receipt: true } as const;

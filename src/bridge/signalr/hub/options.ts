@@ -1,0 +1,122 @@
+/**
+ * Limits and times of a hub, their defaults, and the check that refuses senseless ones at start.
+ * Defaults are the reference's where it has one.
+ */
+import { defaultEndpointOptions, type EndpointOptions } from '../endpoint/options.ts';
+import type { MemberNaming } from '../protocol/member-names.ts';
+import { type ProtocolName, protocolNames } from '../protocol/protocols.ts';
+
+/** Limits and times. Milliseconds and bytes as the names say. */
+export interface HubOptions extends EndpointOptions {
+  /** Protocols that clients may choose; at least one. Default: `json` and `messagepack`. */
+  readonly protocols: readonly ProtocolName[];
+  /** How members of objects are named when they are written, in every protocol: `as-written` or `camelCase`. Default `as-written`. */
+  readonly memberNaming: MemberNaming;
+  /** A Ping goes to every client this often, whatever else is sent. Default 15,000 (half the stock client's patience). */
+  readonly keepAliveIntervalMs: number;
+  /**
+   * A client that has sent a hub Ping is closed when nothing comes from it for this long. Default 30,000. One that never
+   * pings is never timed out; WebSocket pings do not count.
+   */
+  readonly clientTimeoutMs: number;
+  /** The handshake, and before it the authentication, must each be done in this time. Default 15,000. */
+  readonly handshakeTimeoutMs: number;
+  /** Largest record a client may send, its separator included. Default 32,768, at least 256. */
+  readonly maximumReceiveMessageBytes: number;
+  /** A client that takes nothing of what is written to it for this long is cut. Default 10,000. */
+  readonly sendTimeoutMs: number;
+  /**
+   * How much may wait in memory for one client, in characters of encoded records. Default 1 MiB. At the bound the client is
+   * cut as a slow consumer.
+   */
+  readonly maximumOutboundBytes: number;
+  /**
+   * Stateful connections: how much that the client has not acknowledged is kept for a replay, in bytes of encoded records, of text in
+   * characters. Default 100,000. Past it a client that loses its transport must begin anew.
+   */
+  readonly statefulReconnectBufferBytes: number;
+  /** Stateful connections: how long one lives on without a transport. Default 15,000. */
+  readonly statefulReconnectTimeoutMs: number;
+  /** Calls of one client that may wait for their turn. When as many wait, nothing more is read from it. Default 100. */
+  readonly maximumWaitingInvocations: number;
+  /**
+   * Calls of one client that may run at the same time. Default 1: each waits for the one before it. Streams, calls with uploads and calls
+   * that wait for a client's answer do not count; methods may say that they overlap (`MethodOptions`).
+   */
+  readonly maximumParallelInvocations: number;
+  /** Streams of one client, in both directions together. Default 100. A call for one more fails. */
+  readonly maximumStreamsPerConnection: number;
+  /** Items of one upload stream that may wait for its method. Default 10. When as many wait, nothing more is read from the client. */
+  readonly uploadBufferItems: number;
+  /** Answers of one client that may be waited for at the same time. Default 100. One more fails. */
+  readonly maximumClientInvocations: number;
+  /** Whether clients see the messages of all errors. For development: messages may hold secrets. Default false. */
+  readonly enableDetailedErrors: boolean;
+  /** From a record that wants a receipt to the probe that asks for it. Default 20. */
+  readonly receiptProbeDelayMs: number;
+  /** Shortest time between two probes of one connection. Default 1,000. */
+  readonly receiptProbeIntervalMs: number;
+  /** A probe unanswered for this long shows a half-open connection, which is cut. Default 30,000. */
+  readonly receiptTimeoutMs: number;
+}
+
+export const defaultHubOptions: HubOptions = {
+  ...defaultEndpointOptions,
+  protocols: protocolNames,
+  memberNaming: 'as-written',
+  keepAliveIntervalMs: 15_000,
+  clientTimeoutMs: 30_000,
+  maximumReceiveMessageBytes: 32_768,
+  sendTimeoutMs: 10_000,
+  maximumOutboundBytes: 1_048_576,
+  statefulReconnectBufferBytes: 100_000,
+  statefulReconnectTimeoutMs: 15_000,
+  maximumWaitingInvocations: 100,
+  maximumParallelInvocations: 1,
+  maximumStreamsPerConnection: 100,
+  uploadBufferItems: 10,
+  maximumClientInvocations: 100,
+  enableDetailedErrors: false,
+  receiptProbeDelayMs: 20,
+  receiptProbeIntervalMs: 1_000,
+  receiptTimeoutMs: 30_000,
+};
+
+/** The options with defaults filled in, frozen. Throws RangeError naming every value that makes no sense. */
+export function hubOptions(given: Partial<HubOptions> = {}): HubOptions {
+  const options: HubOptions = Object.freeze({ ...defaultHubOptions, ...given });
+  const problems: string[] = [];
+  for (const [name, value] of Object.entries(options)) {
+    if (typeof value !== 'number') continue;
+    const least = name === 'minimumNegotiateVersion' ? 0 : 1;
+    if (!(Number.isSafeInteger(value) && value >= least)) {
+      problems.push(`${name} must be a whole number from ${least}, not ${value}`);
+    }
+  }
+  if (options.protocols.length === 0) problems.push('protocols must name at least one');
+  for (const name of options.protocols)
+    if (!protocolNames.includes(name)) problems.push(`there is no protocol '${name}'`);
+  if (options.maximumReceiveMessageBytes < 256) problems.push('maximumReceiveMessageBytes must be at least 256');
+  if (options.maximumFrameBytes < options.maximumReceiveMessageBytes) {
+    problems.push('maximumFrameBytes must not be below maximumReceiveMessageBytes');
+  }
+  if (problems.length > 0) throw new RangeError(problems.join('; '));
+  return options;
+}
+
+/** How often the shared timer looks at the connections: once a second, or often enough for the shortest time configured. */
+export function sweepIntervalMs(options: HubOptions): number {
+  const shortest = Math.min(
+    options.keepAliveIntervalMs,
+    options.clientTimeoutMs,
+    options.handshakeTimeoutMs,
+    options.closeTimeoutMs,
+    options.sendTimeoutMs,
+    options.receiptTimeoutMs,
+    options.statefulReconnectTimeoutMs,
+    options.unusedNegotiationTimeoutMs,
+    options.pollTimeoutMs,
+    options.disconnectTimeoutMs,
+  );
+  return Math.max(10, Math.min(1_000, Math.floor(shortest / 4)));
+}

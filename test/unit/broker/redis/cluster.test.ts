@@ -1,0 +1,94 @@
+/** A Redis Cluster that changes under a broker: a slot moves to another server, a server dies and comes back empty. */
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { openRedisBroker, type RedisBroker } from '../../../../src/broker/redis/broker.ts';
+import { slotOf } from '../../../../src/broker/redis/names.ts';
+import type { StreamEvent } from '../../../../src/core/events.ts';
+import { noMetrics } from '../../../../src/core/metrics.ts';
+import { Publisher } from '../../../../src/core/publisher.ts';
+import { type RedisServer, redisSkipReason, startCluster } from '../../../servers/redis-server.ts';
+import { Follower } from './follower.ts';
+
+const SLOT = slotOf('carepro_{bob}');
+const OWNER = SLOT < 5461 ? 0 : SLOT < 10_923 ? 1 : 2;
+
+describe.skipIf(redisSkipReason !== undefined)(`A Redis Cluster that changes ${redisSkipReason ?? ''}`, () => {
+  let cluster: Awaited<ReturnType<typeof startCluster>>;
+  let broker: RedisBroker;
+  let publisher: Publisher;
+  let store: string[];
+  let owner: RedisServer;
+  let other: RedisServer;
+
+  beforeEach(async () => {
+    cluster = await startCluster();
+    const [first, second] = [cluster.servers[OWNER], cluster.servers[(OWNER + 1) % 3]];
+    if (first === undefined || second === undefined) throw new Error('Three servers were wanted');
+    [owner, other] = [first, second];
+    broker = await openRedisBroker({ url: other.url, checkMs: 300, deadlineMs: 1000, pingMs: 100 });
+    publisher = new Publisher(broker, noMetrics, { onPublishFailed: () => undefined });
+    store = [];
+  });
+  afterEach(async () => {
+    await publisher.close();
+    await broker[Symbol.asyncDispose]();
+    await cluster[Symbol.asyncDispose]();
+  });
+
+  function send(from: number, to: number): void {
+    for (let number = from; number <= to; number += 1) {
+      const id = `m${number}`;
+      store.push(id);
+      const message = { id, seq: number, senderId: 'alice', receiverId: 'bob', text: 'text', sentAtMs: number };
+      const event: StreamEvent = { type: 'messageSent', message };
+      publisher.publish(event, 'bob');
+    }
+  }
+
+  const has = (follower: Follower): Promise<void> =>
+    vi.waitFor(() => expect(follower.have).toEqual(store), { timeout: 15_000, interval: 20 });
+
+  test('a stream whose slot moves to another server goes on, and its receiver gets everything, once', async () => {
+    const follower = new Follower(broker, 'bob', store);
+    await follower.start();
+    send(1, 20);
+    await has(follower);
+    const id = (server: RedisServer): Promise<string> => server.use((client) => client.clusterMyId());
+    const [from, to] = [await id(owner), await id(other)];
+    const setSlot = (server: RedisServer, ...args: string[]): Promise<unknown> =>
+      server.use((client) => client.sendCommand(['CLUSTER', 'SETSLOT', `${SLOT}`, ...args]));
+    await setSlot(other, 'IMPORTING', from);
+    await setSlot(owner, 'MIGRATING', to);
+    send(21, 40);
+    await owner.use(async (client) => {
+      for (const key of await client.clusterGetKeysInSlot(SLOT, 10)) {
+        await client.sendCommand(['MIGRATE', '127.0.0.1', `${other.port}`, key, '0', '5000']);
+        send(store.length + 1, store.length + 20);
+      }
+    });
+    send(store.length + 1, store.length + 20);
+    await setSlot(other, 'NODE', to);
+    await setSlot(owner, 'NODE', to);
+    send(store.length + 1, store.length + 20);
+    await has(follower);
+    await vi.waitFor(async () => {
+      const channels = await other.use((client) => client.pubSubShardChannels());
+      expect(channels).toContain('carepro_{bob}');
+    });
+    send(store.length + 1, store.length + 20);
+    await has(follower);
+  });
+
+  test('a server that dies and comes back empty costs nobody a message', async () => {
+    const follower = new Follower(broker, 'bob', store);
+    await follower.start();
+    send(1, 10);
+    await has(follower);
+    const before = follower.position;
+    await owner.kill();
+    send(11, 20);
+    await expect(broker.top('bob')).rejects.toThrow();
+    await owner.run();
+    await has(follower);
+    expect((await broker.readSince('bob', before, 1000)).complete).toBe(false);
+  });
+});

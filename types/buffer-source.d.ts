@@ -1,0 +1,2 @@
+/** Name from the DOM library that the type declarations of the MessagePack codec use. */
+type BufferSource = ArrayBufferView | ArrayBuffer;
