@@ -422,4 +422,25 @@ export const exceptions: readonly Exception[] = [
     ignoresStatus: true,
     change: replacing('"UserStatusChanged"'),
   },
+  ...(
+    [
+      ['36', ['B', 'C', 'D', 'E']],
+      ['53', ['C']],
+      ['60', ['E']],
+    ] as const
+  ).map(
+    ([transcript, connections]): Exception => ({
+      name: `a record over the limit is told its limit (${transcript})`,
+      reason:
+        'A connection that ends without a clear error costs hours; the reference tells the limit only with detailed errors.',
+      transcript,
+      connections,
+      change: (expected) =>
+        expected.map((item) => {
+          if (item.kind !== 'record') return item;
+          const limit = 'InvalidDataException: The maximum message size of 32768B was exceeded.';
+          return { ...item, text: item.text.replace('Connection closed with an error.', `$& ${limit}`) };
+        }),
+    }),
+  ),
 ];
