@@ -1,7 +1,7 @@
 /** The checklist of the reference's behaviours, 1 to 19: negotiation and HTTP connections. */
 import { describe, expect, it } from 'vitest';
 import { Client } from '../hosted-server.ts';
-import { completion, handshake, invoke, polled, recordsOf, serve } from './serve.ts';
+import { completion, handshake, invoke, polled, recordsOf, serve, until } from './serve.ts';
 
 const EVENT_STREAM = { accept: 'text/event-stream' };
 const NOT_CACHED = {
@@ -282,8 +282,3 @@ describe('An HTTP connection', () => {
     expect(recordsOf(client)).not.toContain('{"type":7}');
   });
 });
-
-/** Waits for something that happens by itself; the test's time limit ends the wait. */
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
-}

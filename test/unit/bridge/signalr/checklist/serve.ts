@@ -182,3 +182,8 @@ export async function polled({ ask, connections, negotiate }: Served, user = 'al
   const accepted = await poll();
   return { path, poll, begun, post, first, accepted };
 }
+
+/** Waits for something that happens by itself; the test's time limit ends the wait. */
+export async function until(isSo: () => boolean): Promise<void> {
+  while (!isSo()) await new Promise((resolve) => setImmediate(resolve));
+}
