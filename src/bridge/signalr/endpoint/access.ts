@@ -34,6 +34,11 @@ export type Admission =
   | { readonly ok: true; readonly release?: () => void }
   | { readonly ok: false; readonly status: 429 | 503; readonly text: string };
 
+export interface Redirection {
+  readonly url: string;
+  readonly accessToken?: string;
+}
+
 export interface AccessHooks<User> {
   /** Runs for every request of the endpoint. May answer at once or later; an error counts as 500. */
   readonly authenticate: (request: AuthenticationRequest) => Authentication<User> | Promise<Authentication<User>>;
@@ -41,6 +46,11 @@ export interface AccessHooks<User> {
   readonly isOriginAllowed?: (origin: string) => boolean;
   /** Limits on connections, per user or address; asked after authentication, once for each connection. Default: all may. */
   readonly admit?: (request: AdmissionRequest<User>) => Admission;
+  /**
+   * Where clients shall negotiate instead (TransportProtocols.md, "POST [endpoint-base]/negotiate", redirects); undefined = here. Asked at
+   * negotiation, after `authenticate`. With `accessToken` the client shows that token there.
+   */
+  readonly redirect?: (request: IncomingMessage) => Redirection | undefined;
   /** The client's address, for servers behind a proxy. Default: the socket's. */
   readonly remoteAddressOf?: (request: IncomingMessage) => string;
 }

@@ -64,9 +64,14 @@ export class HttpConnections<User> {
       return;
     }
     const { hooks, onBusy, options } = this.#settings;
+    const elsewhere = this.#redirection(request);
+    if (elsewhere !== undefined) {
+      answer(elsewhere);
+      return;
+    }
     const version = negotiateVersion(target.query('negotiateversion'), options.minimumNegotiateVersion);
     if (typeof version === 'object') {
-      answer({ status: 200, headers: JSON_HEADERS, body: JSON.stringify(version) });
+      answer(jsonAnswer(version));
       return;
     }
     const address = remoteAddressOf(hooks, request);
@@ -85,11 +90,22 @@ export class HttpConnections<User> {
     }
   }
 
+  /** The answer that sends the client elsewhere, if the owner wants so. */
+  #redirection(request: IncomingMessage): Refusal | undefined {
+    const { hooks, onError } = this.#settings;
+    try {
+      const elsewhere = hooks.redirect?.(request);
+      return elsewhere === undefined ? undefined : jsonAnswer(elsewhere);
+    } catch (error) {
+      onError(error, 'redirect');
+      return textRefusal(500, '');
+    }
+  }
+
   /** POST {path}/refresh: the client of a running connection shows a new token (dotnet/aspnetcore#67111). */
   refresh({ request, response, target, who }: Exchange<User>): void {
     const answer = (refusal: Refusal): void => writeAnswer(request, response, refusal);
-    const rejected = (status: number, error: string): void =>
-      answer({ status, headers: JSON_HEADERS, body: JSON.stringify({ error }) });
+    const rejected = (status: number, error: string): void => answer({ ...jsonAnswer({ error }), status });
     const token = target.query('id') ?? '';
     const entry = this.#table.find(token);
     if (request.method !== 'POST') answer(METHOD_NOT_ALLOWED);
@@ -99,7 +115,7 @@ export class HttpConnections<User> {
     else {
       entry.active.connection.onAuthenticated?.(who.user, who.expiresAtMs);
       const tokenLifetimeSeconds = this.#lifetimeOf(who);
-      answer({ status: 200, headers: JSON_HEADERS, body: JSON.stringify({ tokenLifetimeSeconds }) });
+      answer(jsonAnswer({ tokenLifetimeSeconds }));
     }
   }
 
@@ -240,6 +256,10 @@ export class HttpConnections<User> {
   #nowMs(): number {
     return Math.floor(this.#settings.clock.monotonicMs());
   }
+}
+
+function jsonAnswer(value: object): Refusal {
+  return { status: 200, headers: JSON_HEADERS, body: JSON.stringify(value) };
 }
 
 function isTrue(value: string | undefined): boolean {
