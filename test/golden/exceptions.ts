@@ -1,15 +1,12 @@
 /**
  * Every place where this server differs from the reference on purpose. Each entry changes what a transcript expects on one
  * connection; the test fails when an entry makes no difference any more, so the list stays true.
- *
- * `temporary` entries are things that do not exist yet.
  */
 import type { Expected } from './compare.ts';
 
 export interface Exception {
   readonly name: string;
   readonly reason: string;
-  readonly temporary?: true;
   /** Status events are not looked at; `change` takes them out of what is expected. */
   readonly ignoresStatus?: true;
   /** Number of the transcript. */
