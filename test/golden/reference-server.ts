@@ -35,8 +35,6 @@ export async function startReferenceServer({ clock, environment }: ReferenceServ
       clock,
       hubMethods: referenceHelpers<Identity>(() => context),
       hubOptions: {
-        // The recordings are of .NET 10; with renewal, which came with .NET 11, negotiation tells a lifetime besides.
-        allowTokenRenewal: false,
         enableDetailedErrors: environment.DETAILED_ERRORS === '1',
         maximumParallelInvocations: Number(environment.MAX_PARALLEL ?? 1),
         ...(environment.KEEPALIVE_MS !== undefined && { keepAliveIntervalMs: Number(environment.KEEPALIVE_MS) }),

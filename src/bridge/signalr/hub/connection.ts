@@ -131,7 +131,10 @@ export class Connection<User>
     this.#reader.resume();
   }
 
-  onAuthenticated(user: User, expiresAtMs: number | undefined): void {
+  onAuthenticated(user: User, expiresAtMs: number | undefined, isRenewal = false): void {
+    // Of two tokens the one that runs out later counts; one that is just shown again is no news.
+    const gainedMs = (expiresAtMs ?? Infinity) - (this.#expiresAtMs ?? Infinity);
+    if (!(gainedMs > 0) && !(isRenewal && expiresAtMs === this.#expiresAtMs)) return;
     this.#user = user;
     this.#expiresAtMs = expiresAtMs;
     if (this.#state === 'open') this.#lifeCycle?.attempt('onRenewed', () => this.#host.hub.onRenewed?.(this));

@@ -1,112 +1,192 @@
-/** Tokens of running connections: renewed, run out, refused; and negotiations that send clients elsewhere. */
+/** Tokens that are renewed on a running connection, and negotiations that are sent elsewhere. */
 import { describe, expect, it } from 'vitest';
-import type { Authentication } from '../../../../src/bridge/signalr/endpoint/access.ts';
-import type { FakeClock } from '../../../fixtures/fake-clock.ts';
-import { invoke, serve } from './checklist/serve.ts';
+import type { HubDefinition } from '../../../../src/bridge/signalr/hub/hub.ts';
+import type { SignalRServerOptions } from '../../../../src/bridge/signalr/hub/server.ts';
+import { connected } from './hosted-server.ts';
+import { type Answer, HttpHub, HttpSocket, until } from './http-client.ts';
 import type { TestUser } from './memory-connection.ts';
 
-const LIFE_MS = 60_000;
+const RENEWABLE = { allowTokenRenewal: true, closeOnAuthenticationExpiration: true } as const;
 
-/** Tokens are a user's name, and live a minute from their use. */
-async function renewing(options: { readonly closeOnAuthenticationExpiration?: boolean } = {}) {
-  let clock: FakeClock | undefined;
+/** A hub whose tokens are `user:seconds`, the seconds counted from the beginning. */
+async function renewable(
+  options: HubDefinition<TestUser>['options'] = RENEWABLE,
+  hooks: Partial<SignalRServerOptions<TestUser>> = {},
+): Promise<HttpHub & { renewed: string[] }> {
+  const hub = new HttpHub();
+  const beginMs = hub.clock.now();
   const renewed: string[] = [];
-  const served = await serve(
+  await hub.start(
+    { options, onRenewed: ({ user }) => void renewed.push(user.name) },
     {
-      options: { allowTokenRenewal: true, ...options },
-      onRenewed: ({ user }) => void renewed.push(user.name),
-    },
-    {
-      authenticate({ token }): Authentication<TestUser> {
-        if (token === undefined || token === 'expired') return { ok: false, status: 401, challenge: 'Bearer' };
-        const [userId = ''] = token.split('-');
-        return { ok: true, user: { name: token }, userId, expiresAtMs: (clock?.now() ?? 0) + LIFE_MS };
+      authenticate({ token }) {
+        const [userId, seconds] = (token ?? '').split(':');
+        const expiresAtMs = beginMs + Number(seconds) * 1000;
+        if (userId === '' || userId === undefined || expiresAtMs <= hub.clock.now()) return { ok: false, status: 401 };
+        return { ok: true, user: { name: token ?? '' }, userId, ...(seconds !== undefined && { expiresAtMs }) };
       },
+      ...hooks,
     },
   );
-  clock = served.clock;
-  const { connectionToken } = await served.negotiate();
-  const client = await served.upgraded(`&id=${connectionToken}`);
-  client.record('{"protocol":"json","version":1}');
-  await client.seeRecord('{}');
-  return { ...served, renewed, client, path: `/hub/refresh?id=${connectionToken}` };
+  hub.countRequests();
+  return Object.assign(hub, { renewed });
 }
 
-describe('The token of a running connection', () => {
-  it('has its lifetime told at negotiation and at each renewal, and the hub is told of the new one', async () => {
-    const { ask, connections, negotiate, path, renewed } = await renewing();
-    expect(await negotiate()).toHaveProperty('tokenLifetimeSeconds', 60);
-    expect(await ask('POST', path, { user: 'alice-again' })).toMatchObject({
-      status: 200,
-      body: '{"tokenLifetimeSeconds":60}',
-    });
-    expect(renewed).toEqual(['alice-again']);
-    expect(connections[0]?.user).toEqual({ name: 'alice-again' });
-  });
+/** A polled connection with that token after its handshake. */
+async function polling(hub: HttpHub, token: string): Promise<{ readonly path: string; readonly refresh: string }> {
+  const path = await hub.negotiated(token);
+  await hub.ask('GET', path, { user: token });
+  await hub.post(path, '{"protocol":"json","version":1}\u001e', token);
+  await hub.ask('GET', path, { user: token });
+  return { path, refresh: path.replace('/hub', '/hub/refresh') };
+}
 
-  it('is renewed only for its own user, by POST, with a token that is good, on a connection that is', async () => {
-    const { ask, path, renewed } = await renewing();
-    expect(await ask('POST', path, { user: 'mallory' })).toMatchObject({
-      status: 403,
-      body: '{"error":"The token is of another user"}',
-    });
-    expect((await ask('POST', path, { user: 'expired' })).status).toBe(401);
-    expect((await ask('GET', path)).status).toBe(405);
-    expect(await ask('POST', '/hub/refresh')).toMatchObject({
-      status: 400,
-      body: '{"error":"Connection ID required"}',
-    });
-    expect(await ask('POST', '/hub/refresh?id=nope')).toMatchObject({
-      status: 404,
-      body: '{"error":"No Connection with that ID"}',
-    });
-    expect(renewed).toEqual([]);
-  });
+const shown = ({ status, body }: Answer): readonly unknown[] => [status, body];
 
-  it('closes the connection when it runs out, if the endpoint wants so, and not before the end of a renewed one', async () => {
-    const { ask, client, clock, path } = await renewing({ closeOnAuthenticationExpiration: true });
-    await clock.advance(40_000);
-    await ask('POST', path, { user: 'alice-again' });
-    await clock.advance(40_000);
-    expect(await invoke(client, '1', 'Echo', 'still here')).toEqual({ result: 'still here' });
-    await clock.advance(30_000);
-    await client.seeRecord('{"type":7,"allowReconnect":true}');
-  });
+describe('negotiation', () => {
+  it('says how many whole seconds the token lives on, where it may be renewed', async () => {
+    const hub = await renewable();
+    await hub.clock.advance(500);
+    const negotiated = async (user: string, version = 1): Promise<unknown> =>
+      JSON.parse((await hub.ask('POST', `/hub/negotiate?negotiateVersion=${version}`, { user })).body)
+        .tokenLifetimeSeconds;
 
-  it('cannot be renewed where the endpoint does not allow it', async () => {
-    const { ask, negotiate } = await serve();
-    expect(await negotiate()).not.toHaveProperty('tokenLifetimeSeconds');
-    expect((await ask('POST', '/hub/refresh?id=x')).status).toBe(404);
+    expect(await negotiated('alice:60')).toBe(59);
+    expect(await negotiated('alice')).toBeUndefined();
+    expect(await negotiated('alice:60', 0)).toBeUndefined();
+    expect(
+      (await (await renewable({})).ask('POST', '/hub/negotiate?negotiateVersion=1', { user: 'alice:60' })).body,
+    ).not.toContain('tokenLifetimeSeconds');
   });
 });
 
-describe('A negotiation', () => {
-  it('sends clients elsewhere, with a token for there, if its owner wants so', async () => {
-    const redirect = () => ({ url: 'https://elsewhere.example/hub', accessToken: 'for there' });
-    const { negotiate, signalr } = await serve({}, { redirect });
-    expect(await negotiate()).toEqual({ url: 'https://elsewhere.example/hub', accessToken: 'for there' });
-    expect(signalr.connections).toBe(0);
+describe('a renewal', () => {
+  it('is answered with the lifetime of the new token, and the hub is told', async () => {
+    const hub = await renewable();
+    const { refresh } = await polling(hub, 'alice:60');
+    const answer = await hub.ask('POST', refresh, { user: 'alice:120' });
+
+    expect(shown(answer)).toEqual([200, '{"tokenLifetimeSeconds":120}']);
+    expect(answer.headers.get('content-type')).toBe('application/json');
+    expect(hub.renewed).toEqual(['alice:120']);
+    expect(hub.connection.user.name).toBe('alice:120');
   });
 
-  it('fails alone when that decision fails', async () => {
-    const errors: string[] = [];
-    const { ask } = await serve(
-      {},
-      {
-        redirect: () => {
-          throw new Error('no idea');
-        },
-        onError: (_error, { method }) => void errors.push(method),
+  it('is refused with a reason', async () => {
+    const hub = await renewable();
+    const { refresh } = await polling(hub, 'alice:60');
+    const unused = (await hub.negotiated('alice:60')).replace('/hub', '/hub/refresh');
+    const ask = async (path: string, user: string): Promise<readonly unknown[]> =>
+      shown(await hub.ask('POST', path, { user }));
+
+    expect(await ask('/hub/refresh', 'alice:60')).toEqual([400, '{"error":"Connection ID required"}']);
+    expect(await ask('/hub/refresh?id=unknown', 'alice:60')).toEqual([404, '{"error":"No Connection with that ID"}']);
+    expect(await ask(unused, 'alice:60')).toEqual([404, '{"error":"No Connection with that ID"}']);
+    expect(await ask(refresh, 'bob:60')).toEqual([403, '{"error":"The token is of another user"}']);
+    expect(await ask(refresh, '')).toEqual([401, '']);
+    expect(shown(await hub.ask('GET', refresh, { user: 'alice:60' }))).toEqual([405, '']);
+    expect(hub.renewed).toEqual([]);
+  });
+
+  it('is of nobody where it is not allowed', async () => {
+    const hub = await renewable({});
+    const { refresh } = await polling(hub, 'alice:60');
+    expect((await hub.ask('POST', refresh, { user: 'alice:120' })).status).toBe(404);
+  });
+
+  it('by a poll or a post counts, but an older token that comes later does not', async () => {
+    const hub = await renewable();
+    const { path, refresh } = await polling(hub, 'alice:60');
+    await hub.post(path, '{"type":6}\u001e', 'alice:90');
+    await hub.post(path, '{"type":6}\u001e', 'alice:60');
+    await hub.ask('POST', refresh, { user: 'alice:80' });
+
+    expect(hub.renewed).toEqual(['alice:90']);
+    expect(hub.connection.user.name).toBe('alice:90');
+  });
+
+  it('may be of a token that lives as long as the one before, and of one without an end', async () => {
+    const hub = await renewable();
+    const { refresh } = await polling(hub, 'alice:60');
+    await hub.ask('POST', refresh, { user: 'alice:60' });
+    const answer = await hub.ask('POST', refresh, { user: 'alice' });
+
+    expect(hub.renewed).toEqual(['alice:60', 'alice']);
+    expect(shown(answer)).toEqual([200, '{}']);
+  });
+});
+
+describe('a token that runs out', () => {
+  it('closes its connection with leave to reconnect, unless it was renewed', async () => {
+    const hub = await renewable();
+    const left = await connected(hub.port, 'alice:60');
+    const { path, refresh } = await polling(hub, 'bob:60');
+    const poll = new HttpSocket(hub.port);
+    await hub.waitingPoll(poll, path, { user: 'bob:60' });
+    await hub.pass(59_000);
+    expect(hub.ended).toEqual([]);
+    await hub.ask('POST', refresh, { user: 'bob:80' });
+    await hub.pass(2_000);
+    await left.seeRecord('{"type":7,"allowReconnect":true}');
+    expect(poll.text).toBe('');
+    await hub.pass(20_000);
+
+    expect((await poll.answer()).body).toBe('{"type":7,"allowReconnect":true}\u001e');
+  });
+
+  it('closes nothing where that is not wanted', async () => {
+    const hub = await renewable({ allowTokenRenewal: true });
+    await connected(hub.port, 'alice:60');
+    await hub.pass(70_000);
+    expect(hub.ended).toEqual([]);
+  });
+});
+
+describe('a negotiation that belongs elsewhere', () => {
+  it('is answered with where to go and with which token, and keeps no id', async () => {
+    const asked: unknown[] = [];
+    const hub = await renewable(RENEWABLE, {
+      redirect: ({ userId, query }) => {
+        asked.push([userId, query('Tenant')]);
+        if (userId !== 'alice') return undefined;
+        return query('tenant') === 'late'
+          ? Promise.resolve({ url: 'https://other.example/hub' })
+          : { url: 'https://other.example/hub', accessToken: 'another' };
       },
-    );
-    expect(await ask('POST', '/hub/negotiate')).toMatchObject({ status: 500, body: '' });
-    expect(errors).toEqual(['redirect']);
+    });
+    const negotiate = (user: string, query: string): Promise<Answer> =>
+      hub.ask('POST', `/hub/negotiate?negotiateVersion=1${query}`, { user });
+
+    expect(shown(await negotiate('alice:60', '&tenant=now'))).toEqual([
+      200,
+      '{"url":"https://other.example/hub","accessToken":"another"}',
+    ]);
+    expect(shown(await negotiate('alice:60', '&tenant=late'))).toEqual([200, '{"url":"https://other.example/hub"}']);
+    expect((await negotiate('bob:60', '')).body).toContain('connectionToken');
+    expect((await negotiate('', '')).status).toBe(401);
+    expect((await hub.ask('GET', '/hub/negotiate', { user: 'alice:60' })).status).toBe(405);
+    expect(asked).toEqual([
+      ['alice', 'now'],
+      ['alice', 'late'],
+      ['bob', undefined],
+    ]);
   });
 
-  it('is refused to an address of which too many wait', async () => {
-    const { ask } = await serve({ options: { maximumNegotiationsPerAddress: 2 } });
-    const statuses = [];
-    for (let n = 0; n < 3; n += 1) statuses.push((await ask('POST', '/hub/negotiate?negotiateVersion=1')).status);
-    expect(statuses).toEqual([200, 200, 429]);
+  it('is an error when it cannot be found out', async () => {
+    const errors: string[] = [];
+    let isLate = false;
+    const hub = await renewable(RENEWABLE, {
+      redirect: () => {
+        if (isLate) return Promise.reject(new Error('secret'));
+        throw new Error('secret');
+      },
+      onError: (_error, { method }) => void errors.push(method),
+    });
+    for (const late of [false, true]) {
+      isLate = late;
+      expect(shown(await hub.ask('POST', '/hub/negotiate', { user: 'alice:60' }))).toEqual([500, '']);
+    }
+    await until(() => errors.length === 2);
+    expect(errors).toEqual(['redirect', 'redirect']);
   });
 });
