@@ -24,11 +24,6 @@ export class PostedBytes {
     this.#left = maximum;
   }
 
-  /** How many more may be held. */
-  get left(): number {
-    return this.#left;
-  }
-
   /** Whether there was room for so many more. */
   take(bytes: number): boolean {
     if (bytes > this.#left) return false;

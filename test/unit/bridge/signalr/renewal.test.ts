@@ -1,8 +1,9 @@
 /** Tokens that are renewed on a running connection, and negotiations that are sent elsewhere. */
-import { describe, expect, it } from 'vitest';
-import type { HubDefinition } from '../../../../src/bridge/signalr/hub/hub.ts';
+import { HttpTransportType, HubConnectionBuilder, LogLevel } from '@microsoft/signalr';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { type HubDefinition, method } from '../../../../src/bridge/signalr/hub/hub.ts';
 import type { SignalRServerOptions } from '../../../../src/bridge/signalr/hub/server.ts';
-import { connected } from './hosted-server.ts';
+import { connected, host } from './hosted-server.ts';
 import { type Answer, HttpHub, HttpSocket, until } from './http-client.ts';
 import type { TestUser } from './memory-connection.ts';
 
@@ -171,6 +172,24 @@ describe('a negotiation that belongs elsewhere', () => {
       ['bob', undefined],
     ]);
   });
+
+  it.each([HttpTransportType.WebSockets, HttpTransportType.ServerSentEvents, HttpTransportType.LongPolling])(
+    'is taken there by the stock client with the token it was given, on transport %i',
+    async (transport) => {
+      const there = await host({ methods: { WhoAmI: method([], ({ connection }) => connection.user.name) } });
+      const url = `http://127.0.0.1:${there.port}/hub`;
+      const here = await host({}, { redirect: () => ({ url, accessToken: 'guest' }) });
+      const client = new HubConnectionBuilder()
+        .withUrl(`http://127.0.0.1:${here.port}/hub`, { transport, accessTokenFactory: () => 'alice' })
+        .configureLogging(LogLevel.None)
+        .build();
+      onTestFinished(() => client.stop());
+      await client.start();
+
+      expect(await client.invoke('WhoAmI')).toBe('guest');
+      expect(here.signalr.connections).toBe(0);
+    },
+  );
 
   it('is an error when it cannot be found out', async () => {
     const errors: string[] = [];
