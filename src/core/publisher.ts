@@ -36,6 +36,10 @@ export class Publisher {
   readonly #maxBatch: number;
   readonly #maxWaiting: number;
   #waiting: Entry[] = [];
+  /** Entries ever published. */
+  #published = 0;
+  /** Who waits until that many entries are settled, ascending. */
+  #waiters: { readonly count: number; readonly resolve: (taken: boolean) => void }[] = [];
   /** Users whose events were given up and whose streams still look whole: one id per user, however many events. */
   readonly #broken = new Set<string>();
   #running: Promise<void> | undefined;
@@ -60,7 +64,9 @@ export class Publisher {
   /** Appends `event` to the stream of each of `userIds` (duplicates count once) and publishes it. */
   publish(event: StreamEvent, ...userIds: readonly string[]): void {
     for (const [index, userId] of userIds.entries()) {
-      if (userIds.indexOf(userId) === index) this.#waiting.push({ userId, event });
+      if (userIds.indexOf(userId) !== index) continue;
+      this.#waiting.push({ userId, event });
+      this.#published += 1;
     }
     if (this.#waiting.length > this.#maxWaiting) {
       const lost = this.#waiting.splice(0, Math.ceil(this.#maxWaiting / 4));
@@ -68,6 +74,15 @@ export class Publisher {
       this.#metrics.count('chat_publish_lost_total', undefined, lost.length);
     }
     this.#running ??= this.#run();
+  }
+
+  /**
+   * Resolves with true when the broker has taken everything that was published until now (or, for what was given up at the
+   * bound, has ended the epochs); with false if the publisher closed before.
+   */
+  published(): Promise<boolean> {
+    if (this.#running === undefined) return Promise.resolve(this.#waiting.length === 0);
+    return new Promise((resolve) => this.#waiters.push({ count: this.#published, resolve }));
   }
 
   /** Tells the connected sessions of one user. */
@@ -92,16 +107,24 @@ export class Publisher {
         if (this.#broken.size > 0) await this.#endEpochs();
         await this.#broker.append(batch);
         retryMs = FIRST_RETRY_MS;
+        if (this.#broken.size === 0) this.#settle(this.#published - this.#waiting.length, true);
       } catch (error) {
         this.#metrics.count('chat_publish_failures_total');
         this.#failures.onPublishFailed([...new Set(batch.map((entry) => entry.userId))], error);
-        if (lastTry) break;
         this.#waiting = [...batch, ...this.#waiting];
+        if (lastTry) break;
         await this.#wait(retryMs);
         retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
       }
     }
     this.#running = undefined;
+    this.#settle(Number.POSITIVE_INFINITY, false);
+  }
+
+  #settle(count: number, taken: boolean): void {
+    const settled = this.#waiters.filter((waiter) => waiter.count <= count);
+    this.#waiters = this.#waiters.slice(settled.length);
+    for (const { resolve } of settled) resolve(taken);
   }
 
   async #endEpochs(): Promise<void> {

@@ -88,9 +88,11 @@ export interface TombstoneDocument {
   readonly s: number;
 }
 
-/** A batch that is being written: what it may leave half done if its instance dies. */
+/** A batch that is being written and told: what it may leave half done if its instance dies. */
 export interface JournalDocument {
   readonly _id: string;
+  /** Id of the instance, as in its lease. */
+  readonly by: string;
   readonly at: number;
   /** Keys of the conversations. */
   readonly cs: readonly string[];

@@ -22,8 +22,8 @@ export interface PresenceParts {
   readonly collections: Collections;
   /** Tells when leases are renewed. */
   readonly now: () => number;
-  /** Called with each sweep: what else a dead instance left. */
-  readonly recover: (nowMs: number) => Promise<void>;
+  /** Called with each sweep and the instances without a lease: what else they left. */
+  readonly recover: (nowMs: number, dead: readonly string[]) => Promise<void>;
 }
 
 export function presenceStore(parts: PresenceParts): PresenceStore {
@@ -113,9 +113,9 @@ class MongoPresence implements PresenceStore {
 
   async sweep(nowMs: number): Promise<Presence[]> {
     const { recover } = this.#parts;
-    await recover(nowMs);
     const { leases, presence } = this.#parts.collections;
     const dead = (await leases.find({ untilMs: { $lte: nowMs } }).toArray()).map(({ _id }) => _id);
+    await recover(nowMs, dead);
     const told: Presence[] = [];
     const sweepAll = async (filter: object): Promise<void> => {
       for (let found = USERS_AT_ONCE; found === USERS_AT_ONCE; ) {

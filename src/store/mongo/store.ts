@@ -5,6 +5,7 @@
  * unique key, what must not fall is raised by `$max`, and what could be left half done is found again (journal.ts). Must
  * not import a door, another adapter or anything of core but its types and errors.
  */
+import { randomUUID } from 'node:crypto';
 import type { MongoClient } from 'mongodb';
 import type { MessageStore, PresenceStore, UserDirectory } from '../../core/ports.ts';
 import { type Clock, systemClock } from '../../time/clock.ts';
@@ -32,6 +33,18 @@ export interface MongoStoreOptions extends ConnectionOptions {
   readonly onError?: (error: unknown) => void;
   /** Told once each what the server does not have. Default: nothing happens. */
   readonly log?: (line: string) => void;
+  /** The id under which this instance takes its lease. Default: one of its own, which has no lease. */
+  readonly instanceId?: string;
+  /**
+   * Resolves when the events of all writes answered until now are where no crash of this instance reaches them; false if
+   * some were given up. Default: at once, for a user who publishes nothing.
+   */
+  readonly published?: () => Promise<boolean>;
+  /**
+   * Told, with each sweep, whose streams lack events of messages that are stored and whose instance cannot publish them any
+   * more. If it rejects, they are told again. Default: nothing happens.
+   */
+  readonly onUnpublished?: (userIds: readonly string[]) => Promise<void>;
 }
 
 export interface MongoStore extends AsyncDisposable {
@@ -66,7 +79,14 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const collections = collectionsOf(database);
   const conversations = new Conversations(collections);
   const claims = new Claims(collections);
-  const journal = new Journal(collections, conversations);
+  const journal = new Journal({
+    collections,
+    conversations,
+    instanceId: options.instanceId ?? randomUUID(),
+    published: options.published ?? (async () => true),
+    onUnpublished: options.onUnpublished ?? (async () => undefined),
+    onError,
+  });
   const upkeep = new Upkeep(onError);
   const living = new LivingReader(collections);
   const waves = new WaveWriter({
@@ -89,6 +109,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     closing ??= (async () => {
       await writer.settled();
       await upkeep.settled();
+      await journal.settled();
       await client.close();
     })();
     return closing;
@@ -106,7 +127,11 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
       findSendWithoutId: (query) => ask(() => pending.findSendWithoutId(query)),
     },
     users: userDirectory(collections, database, hasLegacyUsers),
-    presence: presenceStore({ collections, now: () => clock.now(), recover: (nowMs) => journal.recover(nowMs) }),
+    presence: presenceStore({
+      collections,
+      now: () => clock.now(),
+      recover: (nowMs, dead) => journal.recover(nowMs, dead),
+    }),
     client,
     isReachable: () =>
       database.command({ ping: 1 }).then(

@@ -13,7 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { AnyBulkWriteOperation } from 'mongodb';
 import type { AdvanceOp, AppendOp, WriteOutcome } from '../../core/ports.ts';
 import { allLimited } from './all-limited.ts';
-import type { Claims } from './claims.ts';
+import type { Claimed, Claims } from './claims.ts';
 import type { Collections } from './collections.ts';
 import { type Conversations, type Head, headOf, type Rows } from './conversations.ts';
 import { type MessageDocument, type RowDocument, toMessage } from './documents.ts';
@@ -74,18 +74,32 @@ export class WaveWriter {
       touched.size === 0 ? undefined : journal.begin([...touched], nowMs),
       conversations.rows(items.map((item) => item.c)),
     ]);
+    try {
+      await this.#writeClaimed(items, claimed, rows, nowMs);
+    } catch (error) {
+      if (entry !== undefined) journal.abandon(entry);
+      throw error;
+    }
+    later(() => claims.release(claimed));
+    const outcomes = items.map((item): WriteOutcome => item.outcome ?? notCarriedOut());
+    // A write that failed may have been stored all the same, and its caller publishes nothing.
+    const isCertain = outcomes.every(({ type }) => type !== 'failed');
+    if (entry !== undefined && isCertain) journal.written(entry);
+    if (entry !== undefined && !isCertain) journal.abandon(entry);
+    return outcomes;
+  }
+
+  async #writeClaimed(items: readonly Item[], claimed: Claimed, rows: Map<string, Rows>, nowMs: number): Promise<void> {
+    const { claims } = this.#parts;
     await claims.settle(claimed, (message) => this.#reveal(message, rows.get(message.c)));
     await this.#carryOut(items, rows);
     const again = claims.answerFollowers(claimed);
-    if (again.length > 0) {
-      const outcomes = await this.write(
-        again.map((item) => item.operation),
-        nowMs,
-      );
-      for (const [index, item] of again.entries()) item.outcome = outcomes[index];
-    }
-    later(() => Promise.all([claims.release(claimed), entry === undefined ? undefined : journal.end(entry)]));
-    return items.map((item) => item.outcome ?? { type: 'failed', error: new Error('It was not carried out') });
+    if (again.length === 0) return;
+    const outcomes = await this.write(
+      again.map((item) => item.operation),
+      nowMs,
+    );
+    for (const [index, item] of again.entries()) item.outcome = outcomes[index];
   }
 
   /** What the next batch would confirm, if there is none. */
@@ -252,6 +266,10 @@ function toAnnouncement(plan: Plan): Announcement {
   const last = messages.at(-1);
   const newestTo = (side: 0 | 1): number | undefined => messages.findLast((message) => message.f !== side)?.s;
   return { c: plan.c, at: last?.at ?? 0, top: last?.s ?? 0, incoming: [newestTo(0), newestTo(1)], head: plan.head };
+}
+
+function notCarriedOut(): WriteOutcome {
+  return { type: 'failed', error: new Error('It was not carried out') };
 }
 
 function documentsOf(steps: readonly Step[]): MessageDocument[] {

@@ -155,3 +155,27 @@ test('a signal that the broker refuses is counted and fails nobody', async () =>
   await settle();
   expect(counted.get('chat_publish_failures_total')).toBe(1);
 });
+
+test('what was published is told to be so when the broker has it, or its streams are ended, and not when it was given up', async () => {
+  expect(await publisher.published()).toBe(true);
+  broker.refuses = true;
+  publisher.publish(event(1), 'bob');
+  const answers: string[] = [];
+  publisher.published().then((taken) => answers.push(`first ${taken}`));
+  publisher.publish(event(2), 'bob');
+  publisher.published().then((taken) => answers.push(`second ${taken}`));
+  await clock.advance(500);
+  expect(answers).toEqual([]);
+  broker.refuses = false;
+  await clock.advance(2000);
+  expect(answers).toEqual(['first true', 'second true']);
+
+  broker.refuses = true;
+  publisher.publish(event(3), 'bob');
+  publisher.published().then((taken) => answers.push(`third ${taken}`));
+  await settle();
+  await publisher.close();
+  await settle();
+  expect(answers.at(-1)).toBe('third false');
+  expect(await publisher.published()).toBe(false);
+});
