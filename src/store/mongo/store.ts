@@ -130,7 +130,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     presence: presenceStore({
       collections,
       now: () => clock.now(),
-      recover: (nowMs, dead) => journal.recover(nowMs, dead),
+      recover: (nowMs, dead) => journal.recover(nowMs, dead).catch(onError),
     }),
     client,
     isReachable: () =>

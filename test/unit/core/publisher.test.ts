@@ -161,9 +161,9 @@ test('what was published is told to be so when the broker has it, or its streams
   broker.refuses = true;
   publisher.publish(event(1), 'bob');
   const answers: string[] = [];
-  publisher.published().then((taken) => answers.push(`first ${taken}`));
+  void publisher.published().then((taken) => answers.push(`first ${taken}`));
   publisher.publish(event(2), 'bob');
-  publisher.published().then((taken) => answers.push(`second ${taken}`));
+  void publisher.published().then((taken) => answers.push(`second ${taken}`));
   await clock.advance(500);
   expect(answers).toEqual([]);
   broker.refuses = false;
@@ -172,7 +172,7 @@ test('what was published is told to be so when the broker has it, or its streams
 
   broker.refuses = true;
   publisher.publish(event(3), 'bob');
-  publisher.published().then((taken) => answers.push(`third ${taken}`));
+  void publisher.published().then((taken) => answers.push(`third ${taken}`));
   await settle();
   await publisher.close();
   await settle();
