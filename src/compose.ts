@@ -2,17 +2,19 @@
  * The composition root: with the files of src/compose the only code that constructs adapters and wires doors, core and
  * ports together.
  *
- * Start-up order: store (and its lock) → broker → core → doors → listener; draining goes the other way round. Nothing here
+ * Start-up order: broker → store (and its lock) → core → doors → listener; draining goes the other way round. Nothing here
  * decides anything about chat.
  */
+import { randomUUID } from 'node:crypto';
 import { type AuthSetup, setUpAuth } from './auth/setup.ts';
 import type { HubContext } from './bridge/signalr/hub/clients.ts';
 import type { HubMethod } from './bridge/signalr/hub/hub.ts';
 import type { HubOptions } from './bridge/signalr/hub/options.ts';
-import { MemoryBroker } from './broker/memory.ts';
-import { composeCore } from './compose/core.ts';
+import { type Core, composeCore } from './compose/core.ts';
 import { composeDoors, type Doors } from './compose/doors.ts';
 import { composeRoutes, composeUpgrades } from './compose/routes.ts';
+import { openBroker, openStore } from './compose/storage.ts';
+import { watchStore } from './compose/watch-store.ts';
 import type { Config } from './config.ts';
 import type { Identity } from './core/identity.ts';
 import type { MessagePolicy } from './core/ports.ts';
@@ -23,8 +25,8 @@ import { readTlsFiles } from './http/tls-files.ts';
 import { Health } from './ops/health.ts';
 import { createLogger, type Logger } from './ops/logger.ts';
 import { PrometheusMetrics } from './ops/metrics.ts';
-import { openSqliteStore } from './store/sqlite/store.ts';
 import { type Clock, systemClock } from './time/clock.ts';
+import { SharedClock } from './time/shared-clock.ts';
 
 /** What tests may replace. */
 export interface Replacements {
@@ -62,24 +64,33 @@ const passEverything: MessagePolicy = { review: ({ text }) => ({ text }) };
  * @throws Error in words for the operator: unusable folder, port in use, unreadable certificate…
  */
 export async function createApp(config: Config, replacements: Replacements = {}): Promise<App> {
-  const clock = replacements.clock ?? systemClock;
   const log = replacements.logger ?? createLogger(config.server.logLevel);
+  const clock = new SharedClock(replacements.clock ?? systemClock, {
+    onCorrected: (offsetMs) => log.warn('clock.corrected', { offsetMs }),
+  });
   const tls = config.tls === undefined ? undefined : await readTlsFiles(config.tls);
   const auth = await setUpAuth(config, clock);
   // What is put here is undone in the opposite order, whether the start fails or the server closes.
   const stack = new AsyncDisposableStack();
   try {
-    const onError = (error: unknown): void => log.error('background.failed', {}, error);
-    const store = stack.use(await openSqliteStore({ dataDir: config.server.dataDir, clock, onError }));
+    const instanceId = randomUUID();
+    const broker = stack.use(await openBroker({ config, clock, log }));
+    let core: Core | undefined;
+    const store = stack.use(
+      await openStore({
+        ...{ config, clock, log, instanceId },
+        published: async () => core?.publisher.published() ?? true,
+        onUnpublished: (userIds) => broker.endEpochs(userIds),
+      }),
+    );
     const metrics = stack.use(new PrometheusMetrics());
-    const { eventLogMaxAgeMs: maxAgeMs, eventLogMaxEvents: maxEvents } = config.streams;
-    const broker = stack.use(new MemoryBroker({ clock, maxEvents, maxAgeMs }));
     const messagePolicy = replacements.messagePolicy ?? passEverything;
-    const core = await composeCore({ config, clock, log, metrics, messagePolicy, store, broker });
+    core = await composeCore({ config, clock, log, metrics, messagePolicy, store, broker, instanceId });
     stack.defer(() => core.registry.close());
     stack.defer(() => core.publisher.close());
     stack.defer(() => core.presence.stop());
     const health = new Health();
+    if (store.isReachable !== undefined) stack.use(watchStore(store.isReachable, { clock, health, log }));
     const isOriginAllowed = originRule(config.http.corsOrigins);
     const { verifier } = auth;
     const { hubMethods = {}, hubOptions = {} } = replacements;

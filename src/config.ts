@@ -87,7 +87,7 @@ function read(
 }
 
 /** Rules between settings. A setting that is wrong in itself is not judged again. */
-function crossChecks({ server, auth, http, chat }: Parsed, wrong: ReadonlySet<string>): ConfigMistake[] {
+function crossChecks({ server, storage, auth, http, chat }: Parsed, wrong: ReadonlySet<string>): ConfigMistake[] {
   const mistakes: ConfigMistake[] = [];
   const check = (holds: boolean, env: string, others: readonly string[], problem: string) => {
     if (!holds && ![env, ...others].some((name) => wrong.has(name))) mistakes.push({ env, problem });
@@ -97,6 +97,12 @@ function crossChecks({ server, auth, http, chat }: Parsed, wrong: ReadonlySet<st
     'AUTH_HS256_SECRET',
     ['AUTH_JWKS_URL', 'NODE_ENV'],
     'expected with NODE_ENV=production: set it, or AUTH_JWKS_URL (a development secret is made only without production)',
+  );
+  check(
+    storage.redisUrl === undefined || storage.mongodbUri !== undefined,
+    'MONGODB_URI',
+    ['REDIS_URL'],
+    'expected together with REDIS_URL: instances that share events must share the messages',
   );
   check(
     server.tlsKeyFile === undefined || server.tlsCertFile !== undefined,

@@ -1,12 +1,11 @@
 /** Takes over the messages and users of the system that ran before, and reports what it left out and why. */
 import { parseArgs } from 'node:util';
+import { DEFAULT_DATABASE } from '../config/schema.ts';
 import { type LegacyReport, migrateLegacy } from '../store/mongo/legacy/migration.ts';
 import type { CommandResult } from './token-command.ts';
 
 /** The command was called wrongly. */
 class UsageError extends Error {}
-
-const DEFAULT_DATABASE = 'carepro_chat';
 
 const USAGE = `Usage: MONGODB_URI=mongodb://… npm run migrate -- --from legacy [--source-database NAME] [--dry-run]
 

@@ -1,5 +1,4 @@
 /** Puts the core together over its ports. */
-import { randomUUID } from 'node:crypto';
 import { PageSends } from '../bridge/page-sends.ts';
 import type { Config } from '../config.ts';
 import { Chat } from '../core/chat.ts';
@@ -24,6 +23,8 @@ export interface CoreDependencies {
   readonly messagePolicy: MessagePolicy;
   readonly store: { readonly messages: MessageStore; readonly presence: PresenceStore; readonly users: UserDirectory };
   readonly broker: Broker;
+  /** The id under which this instance takes its lease. */
+  readonly instanceId: string;
 }
 
 /** The core as the doors use it. */
@@ -46,9 +47,8 @@ const PRESENCE_COALESCE_MS = 50;
 
 /** Builds the core and takes this instance's lease. */
 export async function composeCore(dependencies: CoreDependencies): Promise<Core> {
-  const { broker, clock, config, log, messagePolicy, metrics, store } = dependencies;
+  const { broker, clock, config, instanceId, log, messagePolicy, metrics, store } = dependencies;
   const onError = (error: unknown): void => log.error('background.failed', {}, error);
-  const instanceId = randomUUID();
   const startedAtMs = clock.now();
   const policy = new Policy({ record: (entry) => log.info('audit', { ...entry }) });
   const limits = {

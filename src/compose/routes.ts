@@ -1,4 +1,4 @@
-/** Which path goes to which door, and the two pages of operation: health and metrics. */
+/** Which path goes to which door, and the pages of operation: health, life and metrics. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Route, sendJson, sendNotFound, type UpgradeRoute } from '../http/router.ts';
 import type { Health } from '../ops/health.ts';
@@ -32,6 +32,11 @@ export function composeRoutes({ doors, gauge, health, metrics }: RouteDependenci
         const body = serving ? { status: 'ok' } : { status: 'unavailable', reasons: health.reasons() };
         sendJson(response, serving ? 200 : 503, body);
       },
+    },
+    {
+      // Alive as long as it answers: a store that is away is no reason to end the process.
+      matches: (_path, lower) => lower === '/api/live' || lower === '/api/live/',
+      handle: (_request, response) => sendJson(response, 200, { status: 'ok' }),
     },
     {
       matches: (_path, lower) => lower === '/metrics',

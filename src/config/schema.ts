@@ -4,7 +4,10 @@
  */
 import { DEFAULT_LIMITS } from '../core/limits.ts';
 import { corsOrigins } from './origins.ts';
-import { choice, flag, integer, optionalText, type Setting, secret, text } from './setting.ts';
+import { choice, flag, integer, optionalText, type Setting, secret, secretUrl, text } from './setting.ts';
+
+/** Database that the server and the migration use unless told otherwise. */
+export const DEFAULT_DATABASE = 'carepro_chat';
 
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
@@ -58,6 +61,32 @@ export const SCHEMA = {
       10 * MINUTE_MS,
       'How long an instance that is not heard of counts as alive',
     ),
+  },
+  storage: {
+    mongodbUri: secretUrl({
+      env: 'MONGODB_URI',
+      schemes: ['mongodb', 'mongodb+srv'],
+      description: 'MongoDB that keeps messages, users and presence; without it the embedded store does',
+    }),
+    mongodbDatabase: text({
+      env: 'MONGODB_DATABASE',
+      default: DEFAULT_DATABASE,
+      expected: 'at most 63 letters, digits, - and _',
+      check: (name) => /^[\w-]{1,63}$/.test(name),
+      description: 'Database in it',
+    }),
+    redisUrl: secretUrl({
+      env: 'REDIS_URL',
+      schemes: ['redis', 'rediss'],
+      description: 'Redis, or one server of a Redis Cluster, that carries events between instances; needs MONGODB_URI',
+    }),
+    redisPrefix: text({
+      env: 'REDIS_PREFIX',
+      default: 'carepro_',
+      expected: 'a text without braces',
+      check: (prefix) => !/[{}]/.test(prefix),
+      description: 'Begins every key and channel in Redis',
+    }),
   },
   auth: {
     hs256Secret: secret({ env: 'AUTH_HS256_SECRET', minBytes: 32, description: 'Shared secret of HS256 tokens' }),
@@ -216,6 +245,7 @@ export const SCHEMA = {
 /** Titles of the sections in `--help`. */
 export const SECTION_TITLES: Readonly<Record<keyof typeof SCHEMA, string>> = {
   server: 'Server',
+  storage: 'Storage',
   auth: 'Tokens',
   http: 'HTTP',
   presence: 'Presence',

@@ -95,6 +95,23 @@ export function secret(options: Common & { readonly minBytes: number }): Setting
   };
 }
 
+/** A URL that may be absent and may carry a password. */
+export function secretUrl(options: Common & { readonly schemes: readonly string[] }): Setting<Secret | undefined> {
+  const begins = options.schemes.map((scheme) => `${scheme}://`);
+  const expected = `a URL that begins with ${begins.join(' or ')}`;
+  return {
+    ...options,
+    expected,
+    shownDefault: 'none',
+    fallback: undefined,
+    parser: z
+      .string()
+      .trim()
+      .refine((given) => begins.some((begin) => given.startsWith(begin)), expected)
+      .transform((given) => new Secret(given)),
+  };
+}
+
 /** One of several words. */
 export function choice<const T extends string>(
   options: Common & { readonly of: readonly T[]; readonly default: T },

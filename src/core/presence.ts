@@ -43,6 +43,8 @@ const MAX_BATCH = 500;
 const RETRY_MS = 1000;
 /** Ends of graces are rounded up to this, so that many disconnections share a sweep. */
 const SWEEP_STEP_MS = 50;
+/** What a dead instance left is found this long after its lease at the latest. */
+const MAX_SWEEP_INTERVAL_MS = 3000;
 
 export class PresenceTracker {
   readonly #deps: PresenceDependencies;
@@ -206,7 +208,8 @@ export class PresenceTracker {
     await this.#sweeping;
     this.#sweeping = undefined;
     const nowMs = this.#deps.clock.monotonicMs();
-    const regularMs = nowMs + Math.max(SWEEP_STEP_MS, Math.min(this.#options.graceMs, this.#options.leaseMs));
+    const { graceMs, leaseMs } = this.#options;
+    const regularMs = nowMs + Math.max(SWEEP_STEP_MS, Math.min(graceMs, leaseMs, MAX_SWEEP_INTERVAL_MS));
     this.#sweepAt(Math.min(regularMs, this.#graceEndsMs[0] ?? regularMs));
   }
 

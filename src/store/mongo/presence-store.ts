@@ -22,6 +22,8 @@ export interface PresenceParts {
   readonly collections: Collections;
   /** Tells when leases are renewed. */
   readonly now: () => number;
+  /** Called before each renewal of a lease. */
+  readonly compareClocks: () => Promise<void>;
   /** Called with each sweep and the instances without a lease: what else they left. */
   readonly recover: (nowMs: number, dead: readonly string[]) => Promise<void>;
 }

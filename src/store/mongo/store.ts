@@ -21,14 +21,23 @@ import { MessageWriter } from './message-writer.ts';
 import { prepareDatabase } from './migrations.ts';
 import { PendingReader } from './pending-reader.ts';
 import { presenceStore } from './presence-store.ts';
+import { serverTimeDifference } from './server-time.ts';
 import { Statuses } from './statuses.ts';
 import { UnreadReader } from './unread-reader.ts';
 import { ensureLegacyUsersIndex, userDirectory } from './user-directory.ts';
 import { WaveWriter } from './wave-writer.ts';
 
+/** An answer that takes longer counts as none, in milliseconds. */
+const PING_TIMEOUT_MS = 3000;
+
 export interface MongoStoreOptions extends ConnectionOptions {
   /** Tells when leases are renewed and batches are written. Default: the system's clock. */
-  readonly clock?: Pick<Clock, 'now'>;
+  readonly clock?: Pick<Clock, 'now' | 'monotonicMs'>;
+  /**
+   * Told how many milliseconds the server's clock is ahead of `clock`: before anything is written, and with each renewal of a
+   * lease. Default: nothing happens.
+   */
+  readonly onTimeDifference?: (byMs: number) => void;
   /** Told what nobody waits for: upkeep that failed. Default: nothing happens. */
   readonly onError?: (error: unknown) => void;
   /** Told once each what the server does not have. Default: nothing happens. */
@@ -68,8 +77,13 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const onError = options.onError ?? (() => undefined);
   const log = options.log ?? (() => undefined);
   const { client, database } = await connect(options);
+  const compareClocks = async (): Promise<void> => {
+    const byMs = options.onTimeDifference && (await serverTimeDifference(database, clock));
+    if (byMs !== undefined) options.onTimeDifference?.(byMs);
+  };
   let hasLegacyUsers: boolean;
   try {
+    await compareClocks();
     await prepareDatabase(database, () => clock.now(), log);
     hasLegacyUsers = await ensureLegacyUsersIndex(database);
   } catch (error) {
@@ -129,12 +143,13 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     users: userDirectory(collections, database, hasLegacyUsers),
     presence: presenceStore({
       collections,
+      compareClocks,
       now: () => clock.now(),
       recover: (nowMs, dead) => journal.recover(nowMs, dead).catch(onError),
     }),
     client,
     isReachable: () =>
-      database.command({ ping: 1 }).then(
+      database.command({ ping: 1 }, { timeoutMS: PING_TIMEOUT_MS }).then(
         () => true,
         () => false,
       ),
