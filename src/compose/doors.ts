@@ -44,6 +44,7 @@ export function composeDoors(dependencies: DoorDependencies): Doors {
 function composeHub(dependencies: DoorDependencies): SignalRServer {
   const { clock, config, core, hubMethods, hubOptions, isOriginAllowed, log, verifier } = dependencies;
   const { connectionLimits } = core;
+  const isOneOfMany = config.storage.redisUrl !== undefined;
   const chatHub = createChatHub({
     ...core,
     clock,
@@ -52,7 +53,9 @@ function composeHub(dependencies: DoorDependencies): SignalRServer {
     moreMethods: hubMethods,
     options: {
       maximumOutboundBytes: config.streams.queueMaxBytes,
-      allowStatefulReconnect: true,
+      // Many instances have no sticky sessions: a client that comes back most likely comes to another one.
+      allowStatefulReconnect: !isOneOfMany,
+      acceptForeignIds: isOneOfMany,
       allowTokenRenewal: true,
       ...hubOptions,
     },

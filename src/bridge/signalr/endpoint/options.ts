@@ -7,6 +7,12 @@ export interface EndpointOptions {
   readonly transports: readonly TransportName[];
   /** Whether clients that ask for it get stateful reconnect (WebSockets only). Default false. */
   readonly allowStatefulReconnect: boolean;
+  /**
+   * Whether a WebSocket with an id that was not negotiated here begins a connection of its own, instead of being refused: for instances
+   * behind a load balancer that may send negotiation and connection to different ones. A stateful connection would be begun anew by it
+   * instead of resumed, so not together with `allowStatefulReconnect`. Default false.
+   */
+  readonly acceptForeignIds: boolean;
   /** Whether connections keep what their request said (`HubConnection.request`), about 2 kB each. Default false. */
   readonly keepRequest: boolean;
   /** How long the authentication of an upgrade may take. Default 15,000. */
@@ -44,6 +50,7 @@ export interface EndpointOptions {
 export const defaultEndpointOptions: EndpointOptions = {
   transports: ['WebSockets', 'ServerSentEvents', 'LongPolling'],
   allowStatefulReconnect: false,
+  acceptForeignIds: false,
   keepRequest: false,
   handshakeTimeoutMs: 15_000,
   maximumFrameBytes: 1_048_576,

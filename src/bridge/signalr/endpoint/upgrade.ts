@@ -155,7 +155,7 @@ export class Upgrades<User> {
     const token = target.query('id') ?? '';
     if (token === '') return undefined;
     const entry = this.#table.find(token);
-    if (entry === undefined) return UNKNOWN_CONNECTION;
+    if (entry === undefined) return this.#settings.options.acceptForeignIds ? undefined : UNKNOWN_CONNECTION;
     if (entry.userId !== userId) return ID_OF_ANOTHER;
     if (entry.active !== undefined && !entry.isStateful) return ID_IN_USE;
     return entry;
