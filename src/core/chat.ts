@@ -240,19 +240,23 @@ export class Chat {
     const upToSeq = outcome.current[status];
     if (upToSeq <= outcome.previous[status]) return;
     const { passed } = outcome;
+    let fromSeq = outcome.previous[status];
     for (let from = 0; from === 0 || from < passed.length; from += MAX_PASSED_PER_EVENT) {
       const slice = passed.slice(from, from + MAX_PASSED_PER_EVENT);
       const last = from + MAX_PASSED_PER_EVENT >= passed.length;
+      const toSeq = last ? upToSeq : (slice.at(-1)?.seq ?? upToSeq);
       const event: StatusAdvanced = {
         type: 'statusAdvanced',
         status,
         readerId,
         senderId,
-        upToSeq: last ? upToSeq : (slice.at(-1)?.seq ?? upToSeq),
+        fromSeq,
+        upToSeq: toSeq,
         messageIds: slice.map((message) => message.id),
         atMs,
       };
       this.#deps.publisher.publish(event, senderId, readerId);
+      fromSeq = toSeq;
     }
   }
 

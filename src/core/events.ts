@@ -30,6 +30,8 @@ export interface StatusAdvanced {
   readonly readerId: string;
   /** Whose messages were acknowledged. */
   readonly senderId: string;
+  /** Where the cursor was before, for what keeps moves in their order; absent if that is not known. */
+  readonly fromSeq?: number;
   /** The cursor now; every message of `senderId` up to it has at least this status. */
   readonly upToSeq: number;
   /** The messages that this move passed, oldest first, tombstones left out; at most `MAX_PASSED_PER_EVENT`. */

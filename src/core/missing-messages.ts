@@ -1,15 +1,17 @@
 /**
- * Messages that are stored and that no stream may have: those of an instance that was slower than this one, or died. They are
- * read from the store and published by whoever meets the gap; a shared broker passes over what it has already.
+ * What is stored and may be in no stream: events of an instance that was slower than this one, or died. They are made anew
+ * from the store and published by whoever meets the gap; a shared broker passes over what it has already.
  */
-import type { MessageSent } from './events.ts';
+import type { MessageSent, StatusAdvanced, StreamEvent } from './events.ts';
 import type { Message } from './message.ts';
-import type { AppendEntry, MessageStore, StreamGap } from './ports.ts';
+import type { AppendEntry, MessageRange, MessageStore, StreamGap } from './ports.ts';
 
 export interface MissingMessagesOptions {
-  /** Where the newest message in a stream is not known, younger ones than this may be missing, in milliseconds. */
+  /** Where it is not known what a stream has, younger messages than this may be missing, in milliseconds. */
   readonly recentMs: number;
 }
+
+type Filled = Omit<AppendEntry, 'userId'>;
 
 /** A longer gap is not filled: the streams begin anew, and their readers read the store. */
 const MAX_FILL = 500;
@@ -28,34 +30,50 @@ export class MissingMessages {
   /** What to append instead: what is missing, then what was left out; undefined if the gap is too long to fill. */
   async fill({ afterSeq, entries, userId }: StreamGap): Promise<AppendEntry[] | undefined> {
     const [first, ...rest] = entries;
-    if (first === undefined || first.event.type !== 'messageSent') return [...entries];
-    const { message } = first.event;
-    const missing = await this.#before(message, userId, afterSeq);
-    if (missing === undefined) return undefined;
-    const place = { userId, afterSeq: afterSeq ?? 0 };
-    return [...missing.map((event) => ({ ...place, event })), { ...place, event: first.event }, ...rest];
+    if (first === undefined) return [];
+    const { event } = first;
+    const filled =
+      event.type === 'statusAdvanced'
+        ? await this.#move(event, afterSeq)
+        : await this.#messages(event, userId, afterSeq);
+    return filled && [...filled.map((each) => ({ ...each, userId })), ...rest];
   }
 
   /** Living messages of two people that were sent since then, oldest first. */
   async since(userId: string, otherId: string, sinceMs: number): Promise<MessageSent[]> {
-    return (await this.#newest(userId, otherId, {})).filter(({ message }) => message.sentAtMs >= sinceMs);
+    const messages = await this.#store.listMessages(userId, otherId, { limit: MAX_LOOK });
+    return toEvents(messages.filter(({ sentAtMs }) => sentAtMs >= sinceMs));
   }
 
-  async #before(message: Message, userId: string, afterSeq: number | undefined): Promise<MessageSent[] | undefined> {
-    const { receiverId, senderId, seq, sentAtMs } = message;
+  /** The messages before a message or its deletion, then the event itself. */
+  async #messages(event: StreamEvent, userId: string, afterSeq: number | undefined): Promise<Filled[] | undefined> {
+    if (event.type !== 'messageSent' && event.type !== 'messageDeleted') return [{ event, afterSeq: 0 }];
+    const { receiverId, senderId, seq } = event.type === 'messageSent' ? event.message : event;
+    const from = afterSeq ?? 0;
+    if (afterSeq !== undefined && seq - from - 1 > MAX_FILL) return undefined;
     const otherId = senderId === userId ? receiverId : senderId;
-    if (afterSeq === undefined) {
-      const before = await this.#newest(userId, otherId, { beforeSeq: seq });
-      return before.filter((sent) => sent.message.sentAtMs >= sentAtMs - this.#recentMs);
-    }
-    const limit = seq - afterSeq - 1;
-    if (limit > MAX_FILL) return undefined;
-    if (limit <= 0) return [];
-    return toEvents(await this.#store.listMessages(userId, otherId, { afterSeq, limit }));
+    const range: MessageRange =
+      afterSeq === undefined ? { beforeSeq: seq, limit: MAX_LOOK } : { afterSeq, limit: Math.max(0, seq - from - 1) };
+    const before = range.limit === 0 ? [] : await this.#store.listMessages(userId, otherId, range);
+    const atMs = event.type === 'messageSent' ? event.message.sentAtMs : event.atMs;
+    const sinceMs = afterSeq === undefined ? atMs - this.#recentMs : 0;
+    const missing = toEvents(before.filter(({ sentAtMs }) => sentAtMs >= sinceMs));
+    return [...missing, event].map((each) => ({ event: each, afterSeq: from }));
   }
 
-  async #newest(userId: string, otherId: string, range: { readonly beforeSeq?: number }): Promise<MessageSent[]> {
-    return toEvents(await this.#store.listMessages(userId, otherId, { ...range, limit: MAX_LOOK }));
+  /** The same move, from where the stream has come to; of messages that were read since, it is not told that they were delivered. */
+  async #move(event: StatusAdvanced, afterSeq: number | undefined): Promise<Filled[]> {
+    const { readerId, senderId, status, upToSeq } = event;
+    const fromSeq = afterSeq ?? event.fromSeq ?? 0;
+    const limit = upToSeq - fromSeq;
+    if (limit <= 0) return [];
+    if (limit > MAX_FILL) return [{ event: { ...event, fromSeq }, afterSeq: fromSeq }];
+    const messages = await this.#store.listMessages(readerId, senderId, { afterSeq: fromSeq, limit });
+    const messageIds = messages
+      .filter((each) => each.senderId === senderId && each.deletedAtMs === undefined)
+      .filter((each) => status === 'read' || each.status !== 'read')
+      .map(({ id }) => id);
+    return [{ event: { ...event, fromSeq, messageIds }, afterSeq: fromSeq }];
   }
 }
 

@@ -247,19 +247,22 @@ export interface StreamEntry {
 export interface AppendEntry {
   readonly userId: string;
   readonly event: StreamEvent;
-  /** For a message: the seq after which the stream lacks nothing of the conversation. Absent: the one before its own. */
+  /**
+   * For an event that follows on others (a message, a deletion, a move of a cursor): it was looked up in the store that the
+   * stream lacks nothing between this seq and its own. Absent: it follows on the one before its own, or on its `fromSeq`.
+   */
   readonly afterSeq?: number;
 }
 
 /**
- * What an append left out of one user's stream, because a message before it is not there: another instance has committed
- * that one and has not published it (yet, or never).
+ * What an append left out of one user's stream, because it does not follow on what is there: another instance has committed
+ * what comes between and has not published it (yet, or never), or has overtaken this one.
  */
 export interface StreamGap {
   readonly userId: string;
-  /** In their order; the first is the message before which something is missing. */
+  /** In their order; the first is the one that does not follow. */
   readonly entries: readonly AppendEntry[];
-  /** The newest message of that conversation in the stream; absent: the broker does not know any. */
+  /** The seq that the stream has come to; absent: the broker does not know. */
   readonly afterSeq?: number;
 }
 
@@ -286,8 +289,9 @@ export interface History {
  * Guarantees: append to the log and publish to the subscribers are one atomic step per user; offsets are 1, 2, 3… within
  * an epoch; an epoch exists from the first read or append on; a subscription that has resolved misses nothing that is
  * appended later, or says `onDoubt`; appends of one call and of successive calls keep their order per user. A broker that
- * several instances share also keeps the messages of a conversation in the order of their seq, each once per stream: what
- * is there already is passed over, and what follows a gap is left out and answered.
+ * several instances share also keeps the messages of a conversation in the order of their seq, each once per stream and none
+ * after its deletion, and the moves of a cursor in their order: what is there already is passed over, and what does not follow
+ * is left out, with the rest of that stream, and answered.
  */
 export interface Broker {
   append(entries: readonly AppendEntry[]): Promise<readonly StreamGap[]>;

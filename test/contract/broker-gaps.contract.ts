@@ -11,6 +11,25 @@ function sent(seq: number, senderId = 'alice'): StreamEvent {
 
 const read: StreamEvent = { type: 'conversationRead', readerId: 'alice', senderId: 'bob', upToSeq: 1, atMs: 0 };
 
+/** Bob's cursor over Alice's messages moves. */
+function moved(status: 'delivered' | 'read', fromSeq: number, upToSeq: number): StreamEvent {
+  return {
+    type: 'statusAdvanced',
+    status,
+    readerId: 'bob',
+    senderId: 'alice',
+    fromSeq,
+    upToSeq,
+    messageIds: [],
+    atMs: 0,
+  };
+}
+
+function deleted(seq: number): StreamEvent {
+  const messageId = `alice${seq}`;
+  return { type: 'messageDeleted', messageId, seq, senderId: 'alice', receiverId: 'bob', byUserId: 'alice', atMs: 0 };
+}
+
 export function describeBrokerGaps(name: string, open: () => Promise<OpenBroker>): void {
   describe(`${name} as a broker of several instances`, () => {
     let opened: OpenBroker;
@@ -25,7 +44,10 @@ export function describeBrokerGaps(name: string, open: () => Promise<OpenBroker>
     async function logged(userId = 'bob'): Promise<string[]> {
       const { epoch } = await broker.top(userId);
       const { entries } = await broker.readSince(userId, { epoch, offset: 0 }, 1000);
-      return entries.map(({ event }) => (event.type === 'messageSent' ? event.message.id : event.type));
+      return entries.map(({ event }) => {
+        if (event.type === 'messageSent') return event.message.id;
+        return event.type === 'statusAdvanced' ? `${event.status} ${event.upToSeq}` : event.type;
+      });
     }
 
     test('a message that is there already is passed over, whoever appends it', async () => {
@@ -67,6 +89,40 @@ export function describeBrokerGaps(name: string, open: () => Promise<OpenBroker>
       expect(await broker.append([{ userId: 'bob', event: sent(7), afterSeq: 0 }])).toEqual([]);
       expect(await broker.append(toBob(sent(8)))).toEqual([]);
       expect(await logged()).toEqual(['carol1', 'alice7', 'alice8']);
+    });
+
+    test('a message that was deleted is not told after its deletion', async () => {
+      await broker.append(toBob(sent(1)));
+      const [early] = toBob(deleted(2));
+      expect(await broker.append(early === undefined ? [] : [early])).toEqual([
+        { userId: 'bob', afterSeq: 1, entries: [early] },
+      ]);
+      expect(await broker.append([{ userId: 'bob', event: deleted(2), afterSeq: 1 }])).toEqual([]);
+      expect(await broker.append(toBob(sent(2), sent(3), deleted(1)))).toEqual([]);
+      expect(await logged()).toEqual(['alice1', 'messageDeleted', 'alice3', 'messageDeleted']);
+    });
+
+    test('a message that was told read is not told delivered later', async () => {
+      expect(await broker.append(toBob(moved('delivered', 0, 2), moved('read', 0, 4)))).toEqual([]);
+      expect(
+        await broker.append(toBob(moved('delivered', 2, 3), moved('delivered', 2, 4), moved('read', 0, 3))),
+      ).toEqual([]);
+      expect(await logged()).toEqual(['delivered 2', 'read 4']);
+      // The streams of the reader and of the sender go each their own way.
+      await broker.append([{ userId: 'alice', event: moved('delivered', 0, 3) }]);
+      expect(await logged('alice')).toEqual(['delivered 3']);
+    });
+
+    test.each([
+      ['overlaps with what was told', 1],
+      ['leaves out a move', 3],
+    ])('a move that %s is left out and told', async (_name, fromSeq) => {
+      await broker.append(toBob(moved('delivered', 0, 2)));
+      const [move] = toBob(moved('delivered', fromSeq, 5));
+      const gaps = await broker.append(move === undefined ? [] : [move]);
+      expect(gaps).toEqual([{ userId: 'bob', afterSeq: 2, entries: [move] }]);
+      expect(await broker.append([{ userId: 'bob', event: moved('delivered', 2, 5), afterSeq: 2 }])).toEqual([]);
+      expect(await logged()).toEqual(['delivered 2', 'delivered 5']);
     });
 
     test('conversations are told apart, in the streams of both people', async () => {

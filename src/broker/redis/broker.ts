@@ -12,6 +12,7 @@ import type { StreamEvent, StreamPosition, TransientEvent } from '../../core/eve
 import type { AppendEntry, Broker, History, StreamEntry, StreamGap, StreamListener } from '../../core/ports.ts';
 import { type Clock, systemClock } from '../../time/clock.ts';
 import { DEFAULT_PREFIX, Names, type StreamNames, slotOf } from './names.ts';
+import { orderOf } from './ordered-entries.ts';
 import { APPEND, END_EPOCH, READ, type Script, TOP } from './scripts.ts';
 import { inspectServer, parseAddress, type TlsTrust, trial } from './start.ts';
 import { type BroadcastListener, Subscriptions } from './subscriptions.ts';
@@ -47,11 +48,12 @@ interface UserAppend {
   readonly names: StreamNames;
   readonly slot: number;
   readonly entries: AppendEntry[];
+  /** An id for each entry. */
+  readonly ids: string[];
+  /** The script's arguments for all entries. */
   readonly args: string[];
 }
 
-/** Arguments of the script for each entry. */
-const ARGS_PER_ENTRY = 5;
 /** Entries in one script: about a millisecond of the server's time, in which it does nothing else. */
 const MAX_ENTRIES_PER_SCRIPT = 200;
 
@@ -127,7 +129,7 @@ export class RedisBroker implements Broker, AsyncDisposable {
   async open(host: string, port: number, cluster: boolean): Promise<void> {
     await this.#topology.open(host, port, cluster);
     const { channel, place, log, seqs } = this.#names.trial;
-    const ofTrial = ['1', '1000', '1000', this.#newId(), '1', '1', '-', '{}', 'x', '1', ''];
+    const ofTrial = ['1', '1000', '1000', this.#newId(), '1', '1', '-', '{}', 'message', 'x', '', '0', '1', ''];
     await this.#topology.run(APPEND, slotOf(channel), [place, log, channel, seqs], ofTrial);
     await this.#subscriptions.open();
   }
@@ -222,11 +224,13 @@ export class RedisBroker implements Broker, AsyncDisposable {
       if (user === undefined) {
         const names = this.#names.of(entry.userId);
         const slot = this.#topology.isSingle ? 0 : slotOf(names.channel);
-        user = { userId: entry.userId, names, slot, entries: [], args: [] };
+        user = { userId: entry.userId, names, slot, entries: [], ids: [], args: [] };
         users.set(entry.userId, user);
       }
       user.entries.push(entry);
-      user.args.push(this.#unsure.get(entry) ?? this.#newId(), text, ...placeOf(entry));
+      const id = this.#unsure.get(entry) ?? this.#newId();
+      user.ids.push(id);
+      user.args.push(id, text, ...orderOf(entry));
     }
     return [...users.values()];
   }
@@ -246,8 +250,7 @@ export class RedisBroker implements Broker, AsyncDisposable {
       return toGaps(await this.#topology.run(APPEND, first.slot, keys, args), group);
     } catch (error) {
       for (const user of group) {
-        for (const [index, entry] of user.entries.entries())
-          this.#unsure.set(entry, user.args[index * ARGS_PER_ENTRY] ?? '');
+        for (const [index, entry] of user.entries.entries()) this.#unsure.set(entry, user.ids[index] ?? '');
       }
       throw error;
     }
@@ -267,13 +270,6 @@ export class RedisBroker implements Broker, AsyncDisposable {
     this.#counter += 1;
     return `${this.#self}${this.#counter.toString(36)}`;
   }
-}
-
-/** Conversation, seq and the seq after which nothing is missing, as the script takes them; empty for what is no message. */
-function placeOf({ afterSeq, event, userId }: AppendEntry): [conversation: string, seq: string, after: string] {
-  if (event.type !== 'messageSent') return ['', '', ''];
-  const { receiverId, senderId, seq } = event.message;
-  return [senderId === userId ? receiverId : senderId, String(seq), afterSeq === undefined ? '' : String(afterSeq)];
 }
 
 /** @throws Error if the answer is not that of the script. */

@@ -30,19 +30,19 @@ local function write(key, epoch, offset, ms, idleMs)
 end
 `;
 
-/** More conversations than this in one stream are forgotten together: what follows in them is looked up once more. */
-const MAX_CONVERSATIONS = 20_000;
+/** More facts of conversations than this in one stream are forgotten together: what follows is looked up once more. */
+const MAX_FIELDS = 50_000;
 
 /**
  * Appends to any number of streams and publishes each.
  *
- * Messages of one conversation are in a stream in the order of their seq, each once: one that is there already is passed
- * over, and before one whose predecessor is not there the rest of that stream is left alone and told.
+ * What is ordered (`ordered-entries.ts` says what and why) is passed over if it is there already; before what does not follow
+ * on what is there, the rest of that stream is left alone and told.
  *
  * KEYS: place, log, channel and newest seqs of each stream. ARGV: most events, age in ms, idle time in ms, epoch for streams
  * that have none, `1` if the entries may be there already (an append that was not answered), then per stream the number of
- * entries and for each its id, its text, its conversation (empty if it is no message), its seq, and the seq after which nothing
- * is missing (empty: the one before its own). Refused by Redis as a whole before it begins if memory is short.
+ * entries and for each its id, its text and its kind, which is empty or followed by field, floor field (or empty), from, to, and
+ * `1` if it was looked up. Refused by Redis as a whole before it begins if memory is short.
  *
  * @returns three numbers for each stream that was left: which stream, from which entry on, and the newest seq there (-1: not known).
  */
@@ -51,6 +51,18 @@ ${PLACE}
 local maxEvents, maxAgeMs, idleMs, seed, again = ARGV[1], tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[5] == '1'
 local at = 6
 local gaps = {}
+
+local function verdict(kind, from, to, isLookedUp, last)
+  if last < 0 then
+    local isFirst = kind == 'message' and to == 1 or kind == 'status' and from == 0
+    return (isFirst or isLookedUp) and 'take' or 'leave'
+  end
+  if to <= last then return kind == 'deletion' and 'take' or 'pass' end
+  if kind == 'message' then return from <= last and 'take' or 'leave' end
+  if kind == 'status' then return from == last and 'take' or 'leave' end
+  return isLookedUp and from <= last and 'take' or 'leave'
+end
+
 for k = 1, #KEYS, 4 do
   local place, log, channel, seqs = KEYS[k], KEYS[k + 1], KEYS[k + 2], KEYS[k + 3]
   local epoch, offset, ms = read(place)
@@ -65,29 +77,37 @@ for k = 1, #KEYS, 4 do
     for _, entry in ipairs(last.err and {} or last) do known[entry[2][2]] = true end
   end
   local newest, isChanged = {}, {}
-  local function newestOf(conversation)
-    if newest[conversation] == nil then
-      local seq = redis.pcall('HGET', seqs, conversation)
-      newest[conversation] = type(seq) == 'string' and tonumber(seq) or -1
+  local function newestOf(field)
+    if newest[field] == nil then
+      local seq = redis.pcall('HGET', seqs, field)
+      newest[field] = type(seq) == 'string' and tonumber(seq) or -1
     end
-    return newest[conversation]
+    return newest[field]
   end
   local texts = { '' }
-  local left = false
+  local isLeft = false
   for index = 1, tonumber(ARGV[at]) do
-    local id, text, conversation = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
-    local seq, after = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
-    at = at + 5
-    local take = not left and not known[id]
-    if take and conversation ~= '' then
-      local last = newestOf(conversation)
-      if seq <= last then
-        take = false
-      elseif after == nil and seq > 1 and seq ~= last + 1 or after ~= nil and last >= 0 and after > last then
-        gaps[#gaps + 1] = (k - 1) / 4
-        gaps[#gaps + 1] = index - 1
-        gaps[#gaps + 1] = last
-        left, take = true, false
+    local id, text, kind = ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+    local take = not isLeft and not known[id]
+    at = at + 3
+    if kind ~= '' then
+      local field, floor = ARGV[at + 1], ARGV[at + 2]
+      local from, to, isLookedUp = tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5] == '1'
+      at = at + 5
+      if take then
+        local last = newestOf(field)
+        if floor ~= '' then last = math.max(last, newestOf(floor)) end
+        local answer = verdict(kind, from, to, isLookedUp, last)
+        take = answer == 'take'
+        if take and to > newestOf(field) then
+          newest[field] = to
+          isChanged[field] = true
+        elseif answer == 'leave' then
+          isLeft = true
+          gaps[#gaps + 1] = (k - 1) / 4
+          gaps[#gaps + 1] = index - 1
+          gaps[#gaps + 1] = last
+        end
       end
     end
     if take then
@@ -99,21 +119,17 @@ for k = 1, #KEYS, 4 do
         redis.call('XADD', log, entryId, 'i', id, 'e', text)
       end
       texts[#texts + 1] = text
-      if conversation ~= '' then
-        newest[conversation] = seq
-        isChanged[conversation] = true
-      end
     end
   end
   at = at + 1
   if next(isChanged) then
     local fields = {}
-    for conversation in pairs(isChanged) do
-      fields[#fields + 1] = conversation
-      fields[#fields + 1] = string.format('%.0f', newest[conversation])
+    for field in pairs(isChanged) do
+      fields[#fields + 1] = field
+      fields[#fields + 1] = string.format('%.0f', newest[field])
     end
     local added = redis.pcall('HSET', seqs, unpack(fields))
-    if type(added) ~= 'number' or added > 0 and redis.call('HLEN', seqs) > ${MAX_CONVERSATIONS} then redis.call('DEL', seqs) end
+    if type(added) ~= 'number' or added > 0 and redis.call('HLEN', seqs) > ${MAX_FIELDS} then redis.call('DEL', seqs) end
     redis.call('PEXPIRE', seqs, idleMs)
   end
   if #texts > 1 then

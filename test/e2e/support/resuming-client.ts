@@ -12,6 +12,8 @@ export interface ResumingClientOptions {
   readonly position?: StreamPosition;
   /** Called with each frame before it counts as read. */
   readonly onFrame?: (frame: Frame) => Promise<void> | void;
+  /** Called when a stream has ended, also when it could not begin. */
+  readonly onEnd?: () => void;
 }
 
 /** Wait before the next attempt, so that a server that is down is not asked in a hot loop. */
@@ -63,6 +65,7 @@ export class ResumingClient implements AsyncDisposable {
       );
       this.feeds.push(feed);
       await feed.ended;
+      this.#options.onEnd?.();
       position = feed.position ?? position;
       this.#look();
       if (!this.#stopped) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));

@@ -28,8 +28,8 @@ interface Acknowledged {
 interface Ears extends AsyncDisposable {
   /** Ids of the messages to this person, in the order in which they first came. */
   arrived(): readonly string[];
-  /** How often the connection had to be made anew. */
-  reconnects(): number;
+  /** How long each time from the loss of the connection until the next one was ready, in milliseconds. */
+  readonly comebacksMs: readonly number[];
 }
 
 export interface TrafficOptions {
@@ -48,7 +48,8 @@ export interface Account {
   readonly arrived: number;
   /** Calls that failed or were not answered in time and were repeated. */
   readonly repeated: number;
-  readonly reconnects: number;
+  /** How long each reconnect took, in milliseconds, ascending. */
+  readonly comebacksMs: readonly number[];
 }
 
 export class Traffic implements AsyncDisposable {
@@ -106,7 +107,7 @@ export class Traffic implements AsyncDisposable {
       acknowledged: this.#acknowledged.length,
       arrived,
       repeated: this.#repeated,
-      reconnects: [...this.#ears.values()].reduce((sum, ears) => sum + ears.reconnects(), 0),
+      comebacksMs: [...this.#ears.values()].flatMap((ears) => ears.comebacksMs).toSorted((a, b) => a - b),
     };
   }
 
@@ -193,12 +194,21 @@ export class Traffic implements AsyncDisposable {
     const read = new Map<string, 'delivered' | 'read'>();
     const mine: string[] = [];
     const seen = new Set<string>();
+    const comebacksMs: number[] = [];
+    let lostAtMs: number | undefined;
     const client = new ResumingClient({
       url: this.#url,
       token,
       kind,
       transport,
+      onEnd: () => {
+        lostAtMs ??= performance.now();
+      },
       onFrame: (frame) => {
+        if (frame.case === 'ready' && lostAtMs !== undefined) {
+          comebacksMs.push(performance.now() - lostAtMs);
+          lostAtMs = undefined;
+        }
         const message = messageOf(frame);
         if (message !== undefined && message.receiverId === userId && !seen.has(message.id)) {
           seen.add(message.id);
@@ -211,7 +221,7 @@ export class Traffic implements AsyncDisposable {
     await client.until(() => (client.feed?.readies.length ?? 0) > 0);
     return {
       arrived: () => mine,
-      reconnects: () => client.feeds.length - 1,
+      comebacksMs,
       [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
     };
   }
@@ -263,17 +273,21 @@ function messageOf(frame: Frame): Message | undefined {
 }
 
 async function pageEars(url: string, token: string, userId: string): Promise<Ears> {
-  let reconnects = 0;
+  const comebacksMs: number[] = [];
+  let lostAtMs = 0;
   const page = new Page({ url, token, reconnects: true });
+  page.hub.onreconnecting(() => {
+    lostAtMs = performance.now();
+  });
   page.hub.onreconnected(() => {
-    reconnects += 1;
+    comebacksMs.push(performance.now() - lostAtMs);
   });
   await page.hub.start();
   return {
     arrived: () => [
       ...new Set(page.all('ReceiveMessage').flatMap(([senderId, , id]) => (senderId === userId ? [] : [String(id)]))),
     ],
-    reconnects: () => reconnects,
+    comebacksMs,
     [Symbol.asyncDispose]: () => page[Symbol.asyncDispose](),
   };
 }

@@ -217,6 +217,7 @@ describe('acknowledging', () => {
       status: 'delivered',
       readerId: 'bob',
       senderId: 'alice',
+      fromSeq: 0,
       upToSeq: 2,
       messageIds: ids.slice(0, 2),
       atMs,

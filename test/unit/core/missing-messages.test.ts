@@ -57,6 +57,65 @@ test('where it is not known what the stream has, what is recent is taken for mis
   expect(await missing.fill({ userId: 'bob', entries: [entry(20)] })).toEqual([17, 18, 19, 20].map((n) => entry(n, 0)));
 });
 
+test('a move of a cursor is told from where the stream has come to', async () => {
+  const missing = new MissingMessages(store(9, [6]), { recentMs: 5000 });
+  const move = (fromSeq: number, messageIds: readonly string[]): StreamEvent => ({
+    type: 'statusAdvanced',
+    status: 'delivered',
+    readerId: 'bob',
+    senderId: 'ann',
+    fromSeq,
+    upToSeq: 8,
+    messageIds,
+    atMs: 0,
+  });
+  const fill = (event: StreamEvent, afterSeq?: number) =>
+    missing.fill({ userId: 'bob', entries: [{ userId: 'bob', event }], ...(afterSeq !== undefined && { afterSeq }) });
+  const whole = { userId: 'bob', event: move(4, ['m5', 'm7', 'm8']), afterSeq: 4 };
+  expect(await fill(move(6, ['m7', 'm8']), 4)).toEqual([whole]);
+  expect(await fill(move(2, ['m3', 'm4', 'm5', 'm7', 'm8']), 4)).toEqual([whole]);
+  expect(await fill(move(4, ['m5', 'm7', 'm8']))).toEqual([whole]);
+  expect(await fill(move(4, []), 8)).toEqual([]);
+});
+
+test('of messages that were read since it is not told that they were delivered', async () => {
+  const read = {
+    listMessages: async () => [1, 2, 3].map((n) => ({ ...message(n), status: n < 3 ? 'read' : 'delivered' }) as const),
+  };
+  const event: StreamEvent = {
+    type: 'statusAdvanced',
+    status: 'delivered',
+    readerId: 'bob',
+    senderId: 'ann',
+    fromSeq: 0,
+    upToSeq: 3,
+    messageIds: ['m1', 'm2', 'm3'],
+    atMs: 0,
+  };
+  const filled = await new MissingMessages(read, { recentMs: 0 }).fill({
+    userId: 'ann',
+    entries: [{ userId: 'ann', event }],
+  });
+  expect(filled).toEqual([{ userId: 'ann', event: { ...event, messageIds: ['m3'] }, afterSeq: 0 }]);
+});
+
+test('before a deletion of a message that is not in the stream comes what is missing before it', async () => {
+  const missing = new MissingMessages(store(9, [5]), { recentMs: 5000 });
+  const event: StreamEvent = {
+    type: 'messageDeleted',
+    messageId: 'm5',
+    seq: 5,
+    senderId: 'ann',
+    receiverId: 'bob',
+    byUserId: 'ann',
+    atMs: 0,
+  };
+  expect(await missing.fill({ userId: 'bob', afterSeq: 3, entries: [{ userId: 'bob', event }] })).toEqual([
+    entry(4, 3),
+    { userId: 'bob', event, afterSeq: 3 },
+  ]);
+});
+
 test('a gap that is too long is not filled, and its stream begins a new epoch', async () => {
   const missing = new MissingMessages(store(1000), { recentMs: 3000 });
   const gap: StreamGap = { userId: 'bob', afterSeq: 100, entries: [entry(900)] };
