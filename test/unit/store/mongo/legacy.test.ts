@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { migrateCommand } from '../../../../src/cli/migrate-command.ts';
 import { readLegacyMessage } from '../../../../src/store/mongo/legacy/legacy-message.ts';
 import { openMongoStore } from '../../../../src/store/mongo/store.ts';
+import { openPage } from '../../../e2e/support/pages.ts';
+import { startServer } from '../../../e2e/support/server.ts';
 import { chooseMongoServers, type RunningMongo } from '../../../servers/mongo-servers.ts';
 
 const T0 = Date.UTC(2024, 0, 1);
@@ -183,6 +185,37 @@ for (const choice of await chooseMongoServers()) {
         name: 'Ann Lee',
         role: 'Client',
       });
+    });
+
+    test('reads right on the page', { timeout: 120_000 }, async () => {
+      await using chat = await startServer(environment());
+      const [ann, bob] = [user(0).toHexString(), user(1).toHexString()];
+      const rounds = total / pairs;
+      await using page = await openPage(chat, ann);
+      const path = `/api/chat/history?user1=${ann}&user2=${bob}&skip=0&take=${rounds}`;
+      const { body, status } = await page.rest('GET', path);
+      expect(status).toBe(200);
+      const expected = Array.from({ length: rounds }, (_, index) => {
+        const round = index ^ 1;
+        const isDeleted = round === 5;
+        return {
+          // Of each pair of rounds the later was sent first, by the other.
+          senderId: round % 2 === 0 ? ann : bob,
+          text: isDeleted ? '' : `text ${round}`,
+          status: round < 10 ? 'read' : 'sent',
+          timestamp: new Date(T0 + 1000 * index).toISOString(),
+          isDeleted,
+        };
+      });
+      expect(body).toMatchObject(expected.slice(-Math.min(rounds, 1000)));
+      // Nothing old is pushed.
+      expect(page.received).toEqual([]);
+      const id = await page.send(ann, bob, 'The first new one');
+      const after = await page.rest('GET', `/api/chat/history?user1=${ann}&user2=${bob}&skip=0&take=1`);
+      expect(after.body).toMatchObject([{ id, text: 'The first new one', status: 'sent' }]);
+      await client
+        .db(database)
+        .collection('messages')
     });
 
     test('run once more, changes nothing', { timeout: 120_000 }, async () => {
