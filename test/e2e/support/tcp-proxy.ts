@@ -1,16 +1,17 @@
 /**
- * A TCP proxy whose connections can be cut, frozen (both directions stand still and the sockets stay open) or made
- * half-open (what the server sends vanishes, the client hears nothing more).
+ * A TCP proxy whose connections can be cut, frozen (both directions stand still and the sockets stay open), made slow, or made
+ * half-open (what one side sends vanishes, the other hears nothing more).
  */
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-type Mode = 'pass' | 'freeze' | 'swallowAnswers';
+type Mode = 'pass' | 'freeze' | 'swallowAnswers' | 'swallowRequests';
 
 export class TcpProxy implements AsyncDisposable {
   readonly #server: Server;
   readonly #pairs = new Set<{ client: Socket; upstream: Socket }>();
   #mode: Mode = 'pass';
   #accepting = true;
+  #delayMs = 0;
   #upstreamPort: number;
   port = 0;
 
@@ -68,6 +69,16 @@ export class TcpProxy implements AsyncDisposable {
     this.#mode = 'swallowAnswers';
   }
 
+  /** What the client sends from now on is thrown away; it hears nothing more. */
+  swallowRequests(): void {
+    this.#mode = 'swallowRequests';
+  }
+
+  /** Whatever passes from now on arrives this much later, in order. */
+  set delayMs(delayMs: number) {
+    this.#delayMs = delayMs;
+  }
+
   /** Whether new connections are let in. */
   set accepting(accepting: boolean) {
     this.#accepting = accepting;
@@ -86,13 +97,16 @@ export class TcpProxy implements AsyncDisposable {
     const upstream = connect(this.#upstreamPort, '127.0.0.1');
     const pair = { client, upstream };
     this.#pairs.add(pair);
+    const pass = (from: Socket, to: Socket, chunk: Buffer | string): void => {
+      if (this.#delayMs > 0) setTimeout(() => to.write(chunk), this.#delayMs);
+      else if (!to.write(chunk)) from.pause();
+    };
     client.on('data', (chunk) => {
-      if (!upstream.write(chunk)) client.pause();
+      if (this.#mode !== 'swallowRequests') pass(client, upstream, chunk);
     });
     upstream.on('drain', () => this.#mode !== 'freeze' && client.resume());
     upstream.on('data', (chunk) => {
-      if (this.#mode === 'swallowAnswers') return;
-      if (!client.write(chunk)) upstream.pause();
+      if (this.#mode !== 'swallowAnswers') pass(upstream, client, chunk);
     });
     client.on('drain', () => this.#mode !== 'freeze' && upstream.resume());
     const end = (): void => {

@@ -213,9 +213,7 @@ for (const choice of await chooseMongoServers()) {
       const id = await page.send(ann, bob, 'The first new one');
       const after = await page.rest('GET', `/api/chat/history?user1=${ann}&user2=${bob}&skip=0&take=1`);
       expect(after.body).toMatchObject([{ id, text: 'The first new one', status: 'sent' }]);
-      await client
-        .db(database)
-        .collection('messages')
+      await client.db(database).collection('messages');
     });
 
     test('run once more, changes nothing', { timeout: 120_000 }, async () => {
