@@ -32,7 +32,8 @@ export interface MongoServerChoice {
   readonly missing?: string;
   /** True if the server can be killed and restarted with its data. */
   readonly survivesKill: boolean;
-  start(): Promise<RunningMongo>;
+  /** @param folder for its data, where it is one that survives; the caller's to remove. Default: a temporary one. */
+  start(folder?: string): Promise<RunningMongo>;
 }
 
 /**
@@ -48,7 +49,7 @@ export async function chooseMongoServers(): Promise<readonly MongoServerChoice[]
     return [{ kind: 'MongoDB', survivesKill: true, start: startMongod }];
   }
   const choices = [
-    await choice('FerretDB', true, 'go', ['version'], buildFerretDb, (built) => startOwn(built, true)),
+    await choice('FerretDB', true, 'go', ['version'], buildFerretDb, (built, folder) => startOwn(built, true, folder)),
     await choice('mongo-java-server', false, 'mvn', ['-version'], buildMongoJavaServer, (built) =>
       startOwn(built, false),
     ),
@@ -66,7 +67,7 @@ async function choice(
   tool: string,
   probe: readonly string[],
   build: () => Promise<BuiltServer>,
-  start: (built: BuiltServer) => Promise<RunningMongo>,
+  start: (built: BuiltServer, folder?: string) => Promise<RunningMongo>,
 ): Promise<MongoServerChoice> {
   const unavailable = (missing: string): MongoServerChoice => ({
     kind,
@@ -77,7 +78,7 @@ async function choice(
   if (!(await works(tool, probe))) return unavailable(`there is no ${tool} on this machine to build it with`);
   try {
     const built = await build();
-    return { kind, survivesKill, start: () => start(built) };
+    return { kind, survivesKill, start: (folder) => start(built, folder) };
   } catch (error) {
     return unavailable(`it could not be built: ${error instanceof Error ? error.message : String(error)}`);
   }
@@ -95,36 +96,40 @@ function foreign(uri: string): RunningMongo {
   return { uri, kill: refuse, restart: refuse, [Symbol.asyncDispose]: async () => undefined };
 }
 
-async function startOwn(built: BuiltServer, onDisk: boolean): Promise<RunningMongo> {
+async function startOwn(built: BuiltServer, onDisk: boolean, given?: string): Promise<RunningMongo> {
   if (!onDisk) return supervise(() => launch(built.command, built.args), undefined);
-  const folder = await mkdtemp(join(tmpdir(), 'mongo-test-'));
+  const folder = given ?? (await mkdtemp(join(tmpdir(), 'mongo-test-')));
   const address = `127.0.0.1:${await freePort()}`;
-  return supervise(() => launch(built.command, [...built.args, folder, address]), folder);
+  const start = () => launch(built.command, [...built.args, folder, address]);
+  return supervise(start, given === undefined ? folder : undefined);
 }
 
-async function startMongod(): Promise<RunningMongo> {
-  const folder = await mkdtemp(join(tmpdir(), 'mongo-test-'));
+async function startMongod(given?: string): Promise<RunningMongo> {
+  const folder = given ?? (await mkdtemp(join(tmpdir(), 'mongo-test-')));
   const port = await freePort();
   const args = ['--dbpath', folder, '--port', `${port}`, '--bind_ip', '127.0.0.1', '--replSet', 'tests'];
-  const running = await supervise(async () => {
-    const child = spawn('mongod', args, { stdio: 'ignore' });
-    const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
-      serverSelectionTimeoutMS: START_TIMEOUT_MS,
-    });
-    try {
-      const members = [{ _id: 0, host: `127.0.0.1:${port}` }];
-      await client
-        .db('admin')
-        .command({ replSetInitiate: { _id: 'tests', members } })
-        .catch((error: { code?: number }) => {
-          // After a restart the set is there already.
-          if (error.code !== 23) throw error;
-        });
-    } finally {
-      await client.close();
-    }
-    return { child, port };
-  }, folder);
+  const running = await supervise(
+    async () => {
+      const child = spawn('mongod', args, { stdio: 'ignore' });
+      const client = new MongoClient(`mongodb://127.0.0.1:${port}/?directConnection=true`, {
+        serverSelectionTimeoutMS: START_TIMEOUT_MS,
+      });
+      try {
+        const members = [{ _id: 0, host: `127.0.0.1:${port}` }];
+        await client
+          .db('admin')
+          .command({ replSetInitiate: { _id: 'tests', members } })
+          .catch((error: { code?: number }) => {
+            // After a restart the set is there already.
+            if (error.code !== 23) throw error;
+          });
+      } finally {
+        await client.close();
+      }
+      return { child, port };
+    },
+    given === undefined ? folder : undefined,
+  );
   return { ...running, uri: `mongodb://127.0.0.1:${port}/?replicaSet=tests` };
 }
 
