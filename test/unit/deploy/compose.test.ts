@@ -35,12 +35,14 @@ describe('Compose', () => {
     expect(named.toSorted()).toEqual(Object.keys(at(compose, 'volumes') as object).toSorted());
   });
 
-  it('gives an instance longer to end than it may take', () => {
+  it('gives an instance longer to end than it may take, and the balancer time to notice', () => {
     for (const instance of instances) {
       const env = { ...textsAt(compose, 'services', instance, 'environment'), AUTH_HS256_SECRET: 'x'.repeat(32) };
-      const { drainTimeoutMs } = loadConfig({ ...env, AUTH_JWKS_URL: '', CORS_ORIGINS: '' }).server;
+      const { drainDelayMs, drainTimeoutMs } = loadConfig({ ...env, AUTH_JWKS_URL: '', CORS_ORIGINS: '' }).server;
       const grace = /^(\d+)s$/.exec(String(at(services[instance] ?? null, 'stop_grace_period')))?.[1];
-      expect(Number(grace) * 1000).toBeGreaterThan(drainTimeoutMs);
+      expect(Number(grace) * 1000).toBeGreaterThan(drainDelayMs + drainTimeoutMs);
+      const [, every, times] = /inter (\d+)s fall (\d+)/.exec(haproxy) ?? [];
+      expect(drainDelayMs).toBeGreaterThan(Number(every) * 1000 * (Number(times) + 1));
     }
   });
 

@@ -118,10 +118,14 @@ describe('Whatever selects the instances', () => {
 
 describe('An instance', () => {
   it('has longer to end than it may take', () => {
-    const [command, seconds] = listAt(container, 'lifecycle', 'preStop', 'exec', 'command');
-    expect(command).toBe('sleep');
-    const needsSeconds = Number(seconds) + config.server.drainTimeoutMs / 1000;
-    expect(at(pod, 'terminationGracePeriodSeconds')).toBeGreaterThan(needsSeconds);
+    const { drainDelayMs, drainTimeoutMs } = config.server;
+    expect(Number(at(pod, 'terminationGracePeriodSeconds')) * 1000).toBeGreaterThan(drainDelayMs + drainTimeoutMs);
+  });
+
+  it('goes on serving until it has been seen that it does not want to', () => {
+    const probe = at(container, 'readinessProbe');
+    const noticedMs = Number(at(probe, 'periodSeconds')) * Number(at(probe, 'failureThreshold')) * 1000;
+    expect(config.server.drainDelayMs).toBeGreaterThan(noticedMs);
   });
 
   it('is asked for what it answers, and is not killed while only the store is away', async () => {
