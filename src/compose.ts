@@ -48,7 +48,7 @@ export interface App extends AsyncDisposable {
   readonly log: Logger;
   /** Clients and groups of the chat hub, for code outside of its calls. */
   readonly hub: HubContext;
-  /** Finishes what is in work, tells every client to come back, then closes. */
+  /** Says at once that it does not serve; after `DRAIN_DELAY_MS` finishes what is in work, tells every client to come back, then closes. */
   drain(): Promise<void>;
   /** Closes now; what was acknowledged is safe. Idempotent. */
   close(): Promise<void>;
@@ -143,6 +143,8 @@ export async function createApp(config: Config, replacements: Replacements = {})
       close,
       drain: async () => {
         health.set('draining', true);
+        const { drainDelayMs } = config.server;
+        if (drainDelayMs > 0) await new Promise<void>((resolve) => clock.schedule(drainDelayMs, resolve));
         await drainDoors(doors, listener, config.server.drainTimeoutMs);
         await close();
       },

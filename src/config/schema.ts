@@ -53,6 +53,13 @@ export const SCHEMA = {
       expected: 'the path of a PEM file with the private key',
       description: 'Private key of the certificate',
     }),
+    drainDelayMs: ms(
+      'DRAIN_DELAY_MS',
+      0,
+      0,
+      MINUTE_MS,
+      'How long a stop goes on serving while health says no: as long as a load balancer needs to notice',
+    ),
     drainTimeoutMs: ms('DRAIN_TIMEOUT_MS', 10_000, 0, 10 * MINUTE_MS, 'How long a stop waits for requests and streams'),
     instanceLeaseMs: ms(
       'INSTANCE_LEASE_MS',
