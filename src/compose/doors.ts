@@ -50,7 +50,12 @@ function composeHub(dependencies: DoorDependencies): SignalRServer {
     onError: (error) => log.error('background.failed', {}, error),
     hubExpiryGraceMs: config.auth.hubExpiryGraceMs,
     moreMethods: hubMethods,
-    options: { maximumOutboundBytes: config.streams.queueMaxBytes, allowStatefulReconnect: true, ...hubOptions },
+    options: {
+      maximumOutboundBytes: config.streams.queueMaxBytes,
+      allowStatefulReconnect: true,
+      allowTokenRenewal: true,
+      ...hubOptions,
+    },
   });
   return createSignalRServer<Identity>({
     hub: chatHub,

@@ -24,6 +24,8 @@ export type Expected =
 const GUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 /** A connection id where it is one: alone, or behind a user's name (WhoAmI). */
 const CONNECTION_ID = /^((?:\S+ )?)([\w-]{22})$/;
+/** Stands for any whole number of seconds. */
+export const ANY_SECONDS = '{{seconds}}';
 /** With the member whole, so that no other text is taken for the id. */
 const CLIENT_CALL = /^\{"type":1,("invocationId":"[^"]+")/;
 const RECORDED_DATE = /^2026-11-22T[0-9:.]+Z$/;
@@ -170,6 +172,7 @@ function decode(text: string): unknown {
 }
 
 function sameJson(expected: unknown, actual: unknown, ids: IdMap): boolean {
+  if (expected === ANY_SECONDS) return actual instanceof Numeral && /^\d+$/.test(actual.source);
   if (typeof expected === 'string') return typeof actual === 'string' && sameText(expected, actual, ids);
   if (expected instanceof Numeral) return actual instanceof Numeral && actual.source === expected.source;
   if (typeof expected !== 'object' || expected === null) return expected === actual;

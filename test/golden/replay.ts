@@ -37,10 +37,14 @@ interface Conversation {
   clients: RawClient[];
 }
 
-/** How many items two scripts have in common at their beginning. */
+/** How many items two scripts have in common at their beginning. Answers of one status may say different things. */
 function commonLength(one: readonly Expected[], other: readonly Expected[]): number {
-  const index = one.findIndex((item, at) => JSON.stringify(item) !== JSON.stringify(other[at]));
+  const index = one.findIndex((item, at) => essence(item) !== essence(other[at]));
   return index === -1 ? one.length : index;
+}
+
+function essence(item: Expected | undefined): string {
+  return item?.kind === 'http' ? `http ${item.status}` : JSON.stringify(item ?? null);
 }
 
 /** What came of a replay. */

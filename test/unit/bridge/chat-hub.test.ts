@@ -300,6 +300,35 @@ describe('who may be connected', () => {
     const page = await Page.open(strict.url, strict.token('strict', { expiresAtMs: Date.now() + 100 }));
     await page.closed;
   });
+
+  test('a token that is renewed keeps its connection open beyond the end of the first', async () => {
+    await using strict = await startPageServer({ hubExpiryGraceMs: 0, hub: { allowTokenRenewal: true } });
+    const expiresAtMs = Date.now() + 2_000;
+    const first = strict.token('renews', { expiresAtMs });
+    const later = strict.token('renews', { expiresAtMs: Date.now() + 3_600_000 });
+    const ask = (path: string, token: string, method = 'POST', body?: string): Promise<Response> => {
+      const headers = { authorization: `Bearer ${token}` };
+      return fetch(`${strict.url}/chathub${path}`, { method, headers, ...(body !== undefined && { body }) });
+    };
+    const negotiated = await (await ask('/negotiate?negotiateVersion=1', first)).json();
+    const id = `?id=${(negotiated as { connectionToken: string }).connectionToken}`;
+    await ask(id, first, 'GET');
+    await ask(id, first, 'POST', '{"protocol":"json","version":1}\u001e');
+    expect(await (await ask(id, first, 'GET')).text()).toContain('{}\u001e');
+    const control = await Page.open(strict.url, strict.token('does not renew', { expiresAtMs }));
+
+    const renewed = (await (await ask(`/refresh${id}`, later)).json()) as { tokenLifetimeSeconds: number };
+    expect(renewed.tokenLifetimeSeconds).toBeGreaterThan(3_000);
+    await control.closed;
+    await ask(id, later, 'POST', '{"type":1,"invocationId":"1","target":"GetOnlineUsers","arguments":[]}\u001e');
+    let heard = '';
+    while (!heard.includes('"invocationId":"1"')) {
+      const poll = await ask(id, later, 'GET');
+      expect(poll.status).toBe(200);
+      heard += await poll.text();
+    }
+    expect((await ask(id, later, 'DELETE')).status).toBe(202);
+  });
 });
 
 test('nothing was reported that is not a caller’s mistake', () => {

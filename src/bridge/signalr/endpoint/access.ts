@@ -34,6 +34,20 @@ export type Admission =
   | { readonly ok: true; readonly release?: () => void }
   | { readonly ok: false; readonly status: 429 | 503; readonly text: string };
 
+/** A negotiation, for whoever may send it elsewhere. */
+export interface NegotiationRequest<User> extends AdmissionRequest<User> {
+  readonly headers: IncomingHttpHeaders;
+  /** Value of the first query parameter of that name, in any letter case. */
+  query(name: string): string | undefined;
+}
+
+/** Where a client shall go instead: it negotiates there, with `accessToken` if there is one, else with its own. */
+export interface Redirection {
+  /** Whole, with scheme and host. */
+  readonly url: string;
+  readonly accessToken?: string;
+}
+
 export interface AccessHooks<User> {
   /** Runs for every request of the endpoint. May answer at once or later; an error counts as 500. */
   readonly authenticate: (request: AuthenticationRequest) => Authentication<User> | Promise<Authentication<User>>;
@@ -41,6 +55,11 @@ export interface AccessHooks<User> {
   readonly isOriginAllowed?: (origin: string) => boolean;
   /** Limits on connections, per user or address; asked after authentication, once for each connection. Default: all may. */
   readonly admit?: (request: AdmissionRequest<User>) => Admission;
+  /**
+   * Sends clients that negotiate to another server; asked after authentication. undefined: they stay here. Clients follow 100 times at
+   * most. An error counts as 500.
+   */
+  readonly redirect?: (request: NegotiationRequest<User>) => Redirection | undefined | Promise<Redirection | undefined>;
   /** The client's address, for servers behind a proxy. Default: the socket's. */
   readonly remoteAddressOf?: (request: IncomingMessage) => string;
 }

@@ -40,7 +40,7 @@ export class Endpoint<User> {
     this.#settings = settings;
     this.#path = normalPath(settings.path);
     this.#table = new ConnectionTable(settings.options.maximumUnusedNegotiations);
-    this.#connections = new HttpConnections(settings, this.#table);
+    this.#connections = new HttpConnections(settings, this.#table, () => this.#isShuttingDown);
     this.#upgrades = new Upgrades(settings, this.#table, () => this.#isShuttingDown);
   }
 

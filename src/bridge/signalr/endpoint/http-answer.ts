@@ -1,15 +1,43 @@
-/** Writes the answers of an endpoint that are whole at once. Over HTTP/2, too, whose responses have the same shape. */
+/**
+ * Answers of an endpoint that are whole at once, and what becomes of an answer. Over HTTP/2, too, whose responses have the same shape
+ * but for two things: only their stream knows whether it has gone, and they say `finish` even when they were broken off.
+ */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Http2Stream } from 'node:http2';
 import type { Refusal } from './access.ts';
 
 /** Writes an answer. What is left of the request's body is of no interest; it is read and dropped, so that the socket can be used again. */
 export function writeAnswer(request: IncomingMessage, response: ServerResponse, answer: Refusal): void {
   request.resume();
-  if (response.destroyed || response.headersSent) return;
+  if (isGone(response) || response.headersSent) return;
   // HEAD has no body, but is never answered with one here either.
   const body = Buffer.from(answer.body);
   // 204 has neither a body nor its length (RFC 9110, section 8.6).
   const length = answer.status === 204 ? {} : { 'Content-Length': String(body.length) };
   response.writeHead(answer.status, { ...answer.headers, ...length });
   response.end(body);
+}
+
+/** Whether nobody waits for the answer any more: it tells of no end that is still to come. */
+export function isGone(response: ServerResponse): boolean {
+  const stream = streamOf(response);
+  return stream === undefined ? response.destroyed : stream.destroyed;
+}
+
+/** Calls `done` once, when all of the answer is with the operating system (`isOut`) or can never be. */
+export function whenOut(response: ServerResponse, done: (isOut: boolean) => void): void {
+  const emitter = streamOf(response) ?? response;
+  const onFinish = (): void => {
+    emitter.off('close', onClose);
+    done(true);
+  };
+  const onClose = (): void => {
+    emitter.off('finish', onFinish);
+    done(false);
+  };
+  emitter.once('finish', onFinish).once('close', onClose);
+}
+
+function streamOf(response: ServerResponse): Http2Stream | undefined {
+  return (response as { readonly stream?: Http2Stream }).stream;
 }

@@ -11,8 +11,10 @@ import {
   METHOD_NOT_ALLOWED,
   NO_CONNECTION_ID,
   NO_CONNECTION_ID_GET,
+  type Redirection,
   type Refusal,
   remoteAddressOf,
+  SHUTTING_DOWN,
   TRANSPORT_NOT_OFFERED,
   textRefusal,
   UNKNOWN_CONNECTION,
@@ -21,9 +23,11 @@ import {
 import { ConnectionRequest } from './connection-request.ts';
 import type { ConnectionTable, Entry } from './connection-table.ts';
 import type { EndpointSettings } from './endpoint.ts';
-import { writeAnswer } from './http-answer.ts';
+import { isGone, writeAnswer } from './http-answer.ts';
+import { isPromise } from './is-promise.ts';
 import { LongPollingTransport } from './long-polling-transport.ts';
 import { negotiateAnswer, negotiateVersion } from './negotiate.ts';
+import { PostedBytes, type PostLimits } from './posted-data.ts';
 import type { Target } from './request.ts';
 import { ServerSentEventsTransport } from './sse-transport.ts';
 
@@ -50,46 +54,75 @@ export interface Exchange<User> {
 export class HttpConnections<User> {
   readonly #settings: Settings<User>;
   readonly #table: ConnectionTable<User>;
+  readonly #isShuttingDown: () => boolean;
+  readonly #posts: PostLimits;
 
-  constructor(settings: Settings<User>, table: ConnectionTable<User>) {
+  constructor(settings: Settings<User>, table: ConnectionTable<User>, isShuttingDown: () => boolean) {
+    const { maximumFrameBytes, maximumPostedBytes } = settings.options;
     this.#settings = settings;
     this.#table = table;
+    this.#isShuttingDown = isShuttingDown;
+    this.#posts = { maximumBytes: maximumFrameBytes, posted: new PostedBytes(maximumPostedBytes) };
   }
 
   /** POST {path}/negotiate. */
-  negotiate({ request, response, target, who }: Exchange<User>): void {
+  negotiate(exchange: Exchange<User>): void {
+    const { request, response, target, who } = exchange;
     const answer = (refusal: Refusal): void => writeAnswer(request, response, refusal);
     if (request.method !== 'POST') {
       answer(METHOD_NOT_ALLOWED);
       return;
     }
-    const { hooks, onBusy, options } = this.#settings;
-    const version = negotiateVersion(target.query('negotiateversion'), options.minimumNegotiateVersion);
-    if (typeof version === 'object') {
-      answer({ status: 200, headers: JSON_HEADERS, body: JSON.stringify(version) });
+    const { hooks, onError } = this.#settings;
+    const failed = (error: unknown): void => {
+      onError(error, 'redirect');
+      answer(textRefusal(500, ''));
+    };
+    const done = (elsewhere: Redirection | undefined): void => {
+      if (elsewhere === undefined) answer(this.#negotiated(exchange));
+      else answer(jsonAnswer(200, { url: elsewhere.url, accessToken: elsewhere.accessToken }));
+    };
+    const { headers } = request;
+    const { user, userId } = who;
+    let elsewhere: Redirection | undefined | Promise<Redirection | undefined>;
+    try {
+      const remoteAddress = remoteAddressOf(hooks, request);
+      elsewhere = hooks.redirect?.({
+        user,
+        userId,
+        remoteAddress,
+        headers,
+        query: (name) => target.query(name.toLowerCase()),
+      });
+    } catch (error) {
+      failed(error);
       return;
     }
+    if (isPromise(elsewhere)) elsewhere.then(done, failed);
+    else done(elsewhere);
+  }
+
+  /** The ids of a new connection, or why there are none. */
+  #negotiated({ request, target, who }: Exchange<User>): Refusal {
+    const { hooks, onBusy, options } = this.#settings;
+    if (this.#isShuttingDown()) return SHUTTING_DOWN;
+    const version = negotiateVersion(target.query('negotiateversion'), options.minimumNegotiateVersion);
+    if (typeof version === 'object') return jsonAnswer(200, version);
     const address = remoteAddressOf(hooks, request);
-    if (this.#table.isFull) answer(TOO_MANY_NEGOTIATIONS);
-    else if (this.#table.unusedOf(address) >= options.maximumNegotiationsPerAddress) answer(TOO_MANY_OF_ADDRESS);
-    else {
-      const isStateful = options.allowStatefulReconnect && isTrue(target.query('usestatefulreconnect'));
-      const entry = this.#table.add(version, { userId: who.userId, isStateful, address, sinceMs: this.#nowMs() });
-      const lifetime = version === 0 ? undefined : this.#lifetimeOf(who);
-      answer({
-        status: 200,
-        headers: JSON_HEADERS,
-        body: negotiateAnswer(version, entry, options.transports, lifetime),
-      });
-      onBusy();
-    }
+    if (this.#table.isFull) return TOO_MANY_NEGOTIATIONS;
+    if (this.#table.unusedOf(address) >= options.maximumNegotiationsPerAddress) return TOO_MANY_OF_ADDRESS;
+    const isStateful = options.allowStatefulReconnect && isTrue(target.query('usestatefulreconnect'));
+    const entry = this.#table.add(version, { userId: who.userId, isStateful, address, sinceMs: this.#nowMs() });
+    onBusy();
+    const lifetime = version === 0 ? undefined : this.#lifetimeOf(who);
+    const body = negotiateAnswer(version, entry, options.transports, lifetime);
+    return { status: 200, headers: JSON_HEADERS, body };
   }
 
   /** POST {path}/refresh: the client of a running connection shows a new token (dotnet/aspnetcore#67111). */
   refresh({ request, response, target, who }: Exchange<User>): void {
     const answer = (refusal: Refusal): void => writeAnswer(request, response, refusal);
-    const rejected = (status: number, error: string): void =>
-      answer({ status, headers: JSON_HEADERS, body: JSON.stringify({ error }) });
+    const rejected = (status: number, error: string): void => answer(jsonAnswer(status, { error }));
     const token = target.query('id') ?? '';
     const entry = this.#table.find(token);
     if (request.method !== 'POST') answer(METHOD_NOT_ALLOWED);
@@ -97,15 +130,16 @@ export class HttpConnections<User> {
     else if (entry?.active === undefined) rejected(404, 'No Connection with that ID');
     else if (entry.userId !== who.userId) rejected(403, 'The token is of another user');
     else {
-      entry.active.connection.onAuthenticated?.(who.user, who.expiresAtMs);
-      const tokenLifetimeSeconds = this.#lifetimeOf(who);
-      answer({ status: 200, headers: JSON_HEADERS, body: JSON.stringify({ tokenLifetimeSeconds }) });
+      entry.active.connection.onAuthenticated?.(who.user, who.expiresAtMs, true);
+      answer(jsonAnswer(200, { tokenLifetimeSeconds: this.#lifetimeOf(who) }));
     }
   }
 
   /** A request on the endpoint's own path. */
   handle(exchange: Exchange<User>): void {
     const { request, response } = exchange;
+    // Nothing more would be heard of it.
+    if (isGone(response)) return;
     switch (request.method) {
       case 'GET':
         if (/\btext\/event-stream\b/i.test(request.headers.accept ?? '')) this.#listen(exchange);
@@ -133,7 +167,7 @@ export class HttpConnections<User> {
     else if (active !== undefined) writeAnswer(request, response, OTHER_TRANSPORT);
     else {
       const kept = this.#kept(request);
-      this.#begin(exchange, entry, () => new ServerSentEventsTransport(response, options.maximumFrameBytes, kept));
+      this.#begin(exchange, entry, () => new ServerSentEventsTransport(response, this.#posts, kept));
     }
   }
 
@@ -149,9 +183,9 @@ export class HttpConnections<User> {
       active.transport.poll(request, response, this.#kept(request));
     } else if (active !== undefined) writeAnswer(request, response, OTHER_TRANSPORT_GET);
     else {
-      const { disconnectTimeoutMs, maximumFrameBytes, pollTimeoutMs } = options;
+      const { disconnectTimeoutMs, pollTimeoutMs } = options;
       const times = { disconnectTimeoutMs, pollTimeoutMs, nowMs: () => this.#nowMs() };
-      const transport = new LongPollingTransport({ ...times, maximumPostBytes: maximumFrameBytes });
+      const transport = new LongPollingTransport({ ...times, posts: this.#posts });
       if (this.#begin(exchange, entry, () => transport)) transport.poll(request, response, this.#kept(request));
     }
   }
@@ -210,6 +244,10 @@ export class HttpConnections<User> {
   ): boolean {
     const { hooks, onBusy, onError, owner } = this.#settings;
     const { user, userId, expiresAtMs } = who;
+    if (this.#isShuttingDown()) {
+      writeAnswer(request, response, SHUTTING_DOWN);
+      return false;
+    }
     const remoteAddress = remoteAddressOf(hooks, request);
     const admitted = admission(hooks, { user, userId, remoteAddress }, onError);
     if ('status' in admitted) {
@@ -240,6 +278,10 @@ export class HttpConnections<User> {
   #nowMs(): number {
     return Math.floor(this.#settings.clock.monotonicMs());
   }
+}
+
+function jsonAnswer(status: number, content: object): Refusal {
+  return { status, headers: JSON_HEADERS, body: JSON.stringify(content) };
 }
 
 function isTrue(value: string | undefined): boolean {

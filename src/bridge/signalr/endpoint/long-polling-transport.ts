@@ -4,14 +4,16 @@
  *
  * A poll is evidence that the answer to the one before it has arrived, for a client asks again when it has the answer. It may also ask
  * again because its patience ran out while the answer lay in a dead connection; that is ruled out by time, or because the poll came
- * over the connection that carried the answer. Where it cannot be ruled out, something may be lost, and the connection ends.
+ * over the very HTTP/1.1 connection that carried the answer, which a client that gave up has closed. (One that comes over HTTP/2 or
+ * through a proxy goes on using the connection.) Where it cannot be ruled out, something may be lost, and the connection ends.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { NOT_CACHEABLE, textRefusal, UNKNOWN_CONNECTION_GET } from './access.ts';
 import type { Batch, Chunk } from './batch.ts';
 import type { ConnectionRequest } from './connection-request.ts';
-import { writeAnswer } from './http-answer.ts';
-import { PostedData } from './posted-data.ts';
+import { whenOut, writeAnswer } from './http-answer.ts';
+import { PostedData, type PostLimits } from './posted-data.ts';
 import type { Transport, TransportEnd, TransportObserver } from './transport.ts';
 
 const DATA_HEADERS = { 'Content-Type': 'application/octet-stream', ...NOT_CACHEABLE };
@@ -26,8 +28,7 @@ export interface LongPollingOptions {
   readonly pollTimeoutMs: number;
   /** Without a poll for this long the client is gone. */
   readonly disconnectTimeoutMs: number;
-  /** Largest body of a POST. */
-  readonly maximumPostBytes: number;
+  readonly posts: PostLimits;
   /** Whole milliseconds of the monotonic clock. */
   readonly nowMs: () => number;
 }
@@ -36,10 +37,14 @@ interface Poll {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
   readonly sinceMs: number;
-  /** Whether its answer is with the operating system. */
-  isFinished: boolean;
+  /** The connection that is its client's own and carries one request at a time; undefined: there is none. */
+  readonly socket: Duplex | undefined;
+  /** Whether all of its answer is with the operating system. */
+  isOut: boolean;
 }
 
+/** Whoever forwards requests adds one of these. */
+const PROXY_HEADERS = ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip'];
 /** How much longer than a poll may take the clients wait for its answer, at least: the stock ones 100 s in all. */
 const PATIENCE_MS = 5_000;
 
@@ -57,6 +62,8 @@ export class LongPollingTransport implements Transport {
   #poll: Poll | undefined;
   /** The last poll that was answered with something, until the next one proves that it arrived. */
   #carrier: Poll | undefined;
+  /** A poll that came before all of the answer was out, as far as the operating system has said. */
+  #early: Poll | undefined;
   #writtenBytes = 0;
   /** What was written while no poll waited. */
   #pending: Buffer[] = [];
@@ -69,7 +76,7 @@ export class LongPollingTransport implements Transport {
   constructor(options: LongPollingOptions) {
     this.#options = options;
     this.#absentSinceMs = options.nowMs();
-    this.#posted = new PostedData(options.maximumPostBytes, (data) => this.#observer?.onData(data));
+    this.#posted = new PostedData(options.posts, (data) => this.#observer?.onData(data));
   }
 
   start(observer: TransportObserver): void {
@@ -91,9 +98,21 @@ export class LongPollingTransport implements Transport {
       writeAnswer(request, response, FIRST);
       return;
     }
-    if (!this.#provesCarrier(request)) {
+    const poll: Poll = { request, response, sinceMs: nowMs(), socket: ownSocketOf(request), isOut: false };
+    response.once('close', () => this.#onPollClosed(poll));
+    if (this.#carrier === undefined || this.#carrier.isOut) {
+      this.#take(poll);
+      return;
+    }
+    const before = this.#early;
+    this.#early = poll;
+    answerTo(before, ENDED);
+  }
+
+  #take(poll: Poll): void {
+    if (!this.#provesCarrier(poll)) {
       // An error, so that the client comes back; 204 would be the end.
-      writeAnswer(request, response, UNKNOWN_CONNECTION_GET);
+      answerTo(poll, UNKNOWN_CONNECTION_GET);
       this.#gone('lost');
       return;
     }
@@ -101,16 +120,11 @@ export class LongPollingTransport implements Transport {
     this.#answerPoll(ENDED);
     this.#prove();
     if (this.#isGone || (this.#isClosing && this.#pending.length === 0)) {
-      writeAnswer(request, response, ENDED);
+      answerTo(poll, ENDED);
       this.#gone('orderly');
       return;
     }
-    const poll: Poll = { request, response, sinceMs: nowMs(), isFinished: false };
     this.#poll = poll;
-    response.once('finish', () => {
-      poll.isFinished = true;
-    });
-    response.once('close', () => this.#onPollClosed(poll));
     if (this.#pending.length > 0) this.#carry(Buffer.concat(this.#pending.splice(0)));
     else this.#observer?.onWritable();
   }
@@ -136,6 +150,9 @@ export class LongPollingTransport implements Transport {
       if (nowMs - this.#poll.sinceMs < pollTimeoutMs) return;
       this.#absentSinceMs = nowMs;
       this.#answerPoll(NOTHING_YET);
+    } else if (this.bufferedBytes > 0) {
+      // It takes what it asked for; that it goes on doing so is looked after elsewhere.
+      this.#absentSinceMs = nowMs;
     } else if (nowMs - this.#absentSinceMs >= disconnectTimeoutMs) this.#gone('lost');
   }
 
@@ -176,8 +193,10 @@ export class LongPollingTransport implements Transport {
 
   destroy(): void {
     this.#isClosing = true;
-    this.#poll?.response.destroy();
+    const polls = [this.#poll, this.#early, this.#carrier?.isOut === false ? this.#carrier : undefined];
     this.#poll = undefined;
+    this.#early = undefined;
+    for (const poll of polls) poll?.response.destroy();
     this.#gone('lost');
   }
 
@@ -193,15 +212,15 @@ export class LongPollingTransport implements Transport {
 
   #prove(): void {
     const mark = this.#probedMark;
-    if (mark === 0 || this.#carrier !== undefined) return;
+    if (mark === 0 || this.#carrier !== undefined || this.#pending.length > 0) return;
     this.#probedMark = 0;
     this.#observer?.onProof(mark);
   }
 
   /** Whether the client asks because it has what was carried last. */
-  #provesCarrier(request: IncomingMessage): boolean {
+  #provesCarrier({ socket }: Poll): boolean {
     const carrier = this.#carrier;
-    if (carrier === undefined || carrier.request.socket === request.socket) return true;
+    if (carrier === undefined || (socket !== undefined && carrier.socket === socket)) return true;
     return this.#options.nowMs() - carrier.sinceMs < this.#options.pollTimeoutMs + PATIENCE_MS;
   }
 
@@ -212,25 +231,35 @@ export class LongPollingTransport implements Transport {
     this.#carrier = poll;
     this.#absentSinceMs = this.#options.nowMs();
     this.#writtenBytes += bytes.length;
+    whenOut(poll.response, (isOut) => this.#onCarried(poll, isOut));
     poll.response.writeHead(200, { ...DATA_HEADERS, 'Content-Length': String(bytes.length) });
     poll.response.end(bytes);
   }
 
   #answerPoll(answer: typeof ENDED): void {
     const poll = this.#poll;
-    if (poll === undefined) return;
     this.#poll = undefined;
-    writeAnswer(poll.request, poll.response, answer);
+    answerTo(poll, answer);
+  }
+
+  #onCarried(poll: Poll, isOut: boolean): void {
+    poll.isOut = isOut;
+    if (this.#carrier !== poll) return;
+    // What it carried is lost, and nobody can tell how much of it.
+    if (!isOut) this.#gone('lost');
+    else {
+      this.#absentSinceMs = this.#options.nowMs();
+      const next = this.#early;
+      this.#early = undefined;
+      if (next !== undefined) this.#take(next);
+    }
   }
 
   #onPollClosed(poll: Poll): void {
-    if (this.#poll === poll) {
-      this.#poll = undefined;
-      this.#absentSinceMs = this.#options.nowMs();
-    } else if (this.#carrier === poll && !poll.isFinished) {
-      // What it carried is lost, and nobody can tell how much of it.
-      this.#gone('lost');
-    }
+    if (this.#early === poll) this.#early = undefined;
+    if (this.#poll !== poll) return;
+    this.#poll = undefined;
+    this.#absentSinceMs = this.#options.nowMs();
   }
 
   #gone(reason: TransportEnd): void {
@@ -239,11 +268,22 @@ export class LongPollingTransport implements Transport {
     this.#isClosing = true;
     this.#pending = [];
     this.#answerPoll(ENDED);
+    answerTo(this.#early, reason === 'lost' ? UNKNOWN_CONNECTION_GET : ENDED);
+    this.#early = undefined;
     this.#posted.end();
     const observer = this.#observer;
     this.#observer = undefined;
     observer?.onClosed(reason, true);
   }
+}
+
+function answerTo(poll: Poll | undefined, answer: typeof ENDED): void {
+  if (poll !== undefined) writeAnswer(poll.request, poll.response, answer);
+}
+
+function ownSocketOf(request: IncomingMessage): Duplex | undefined {
+  const { headers, httpVersionMajor, socket } = request;
+  return httpVersionMajor === 1 && !PROXY_HEADERS.some((name) => name in headers) ? socket : undefined;
 }
 
 function plainBytes(content: Chunk): Buffer {

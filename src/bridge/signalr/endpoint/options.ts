@@ -16,6 +16,8 @@ export interface EndpointOptions {
    * answered 413. Default 1 MiB.
    */
   readonly maximumFrameBytes: number;
+  /** What the bodies of POST requests may hold in memory together, in bytes; beyond that they are answered 503. Default 64 MiB. */
+  readonly maximumPostedBytes: number;
   /** How long to wait for the client's part of the closing handshake before the socket is cut. Default 5,000. */
   readonly closeTimeoutMs: number;
   /** A negotiated id nobody connects with is forgotten after this time. Default 15,000. */
@@ -45,6 +47,7 @@ export const defaultEndpointOptions: EndpointOptions = {
   keepRequest: false,
   handshakeTimeoutMs: 15_000,
   maximumFrameBytes: 1_048_576,
+  maximumPostedBytes: 67_108_864,
   closeTimeoutMs: 5_000,
   unusedNegotiationTimeoutMs: 15_000,
   minimumNegotiateVersion: 0,

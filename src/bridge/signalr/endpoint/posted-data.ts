@@ -2,7 +2,8 @@
  * What clients of ServerSentEvents and LongPolling send: the bodies of POST requests, handed on whole and in the order in which they
  * were complete. A POST is answered when its data is taken; while the connection is paused it waits, which holds up its client.
  *
- * Bounded: so many requests at once, each with so many bytes.
+ * Bounded: so many requests of a connection at once, their bodies together no larger than the largest one may be, and the bodies of
+ * all connections together by what they share.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Refusal, textRefusal, UNKNOWN_CONNECTION } from './access.ts';
@@ -10,50 +11,70 @@ import { writeAnswer } from './http-answer.ts';
 
 const TAKEN = textRefusal(200, '');
 const TOO_MANY = textRefusal(429, 'Too many requests of this connection at once');
+const BUSY = textRefusal(503, 'Too much is being sent to this server at once');
 /** Clients send one POST after the other; a few may overlap. */
 const MAXIMUM_REQUESTS = 16;
 
-interface Posted {
+/** Bytes that the bodies of all connections may hold together. */
+export class PostedBytes {
+  #left: number;
+
+  /** @param maximum how many at once. */
+  constructor(maximum: number) {
+    this.#left = maximum;
+  }
+
+  /** Whether there was room for so many more. */
+  take(bytes: number): boolean {
+    if (bytes > this.#left) return false;
+    this.#left -= bytes;
+    return true;
+  }
+
+  give(bytes: number): void {
+    this.#left += bytes;
+  }
+}
+
+export interface PostLimits {
+  /** Largest body; a larger one is answered 413 and nothing of it is handed on. */
+  readonly maximumBytes: number;
+  /** Shared by all connections; a body for which there is no room is answered 503. */
+  readonly posted: PostedBytes;
+}
+
+interface Post {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
-  readonly body: Buffer;
+  body: Buffer;
+  /** How much of `body` is filled. */
+  bytes: number;
 }
 
 export class PostedData {
-  readonly #maximumBytes: number;
+  readonly #limits: PostLimits;
   readonly #onData: (data: Buffer) => void;
   /** Requests that are not answered yet. */
-  readonly #open = new Map<ServerResponse, IncomingMessage>();
-  #waiting: Posted[] = [];
+  readonly #open = new Set<Post>();
+  /** Those of them that are whole. */
+  readonly #waiting = new Set<Post>();
+  #heldBytes = 0;
   #isPaused = false;
   #isEnded = false;
 
-  /** @param maximumBytes of one body; a larger one is answered 413 and nothing of it is handed on. */
-  constructor(maximumBytes: number, onData: (data: Buffer) => void) {
-    this.#maximumBytes = maximumBytes;
+  constructor(limits: PostLimits, onData: (data: Buffer) => void) {
+    this.#limits = limits;
     this.#onData = onData;
   }
 
+  /** Takes a request whose response is not gone. */
   accept(request: IncomingMessage, response: ServerResponse): void {
-    if (this.#isEnded || this.#open.size >= MAXIMUM_REQUESTS) {
-      writeAnswer(request, response, this.#isEnded ? UNKNOWN_CONNECTION : TOO_MANY);
-      return;
-    }
-    this.#open.set(response, request);
-    response.once('close', () => this.#open.delete(response));
-    const chunks: Buffer[] = [];
-    let length = 0;
-    request.on('data', (chunk: Buffer) => {
-      length += chunk.length;
-      if (length <= this.#maximumBytes) chunks.push(chunk);
-      else if (this.#open.has(response)) this.#answer(request, response, tooLarge(this.#maximumBytes));
-    });
-    // A request that is broken off never ends, and nothing of it counts.
-    request.on('end', () => {
-      if (!this.#open.has(response)) return;
-      this.#waiting.push({ request, response, body: Buffer.concat(chunks, length) });
-      this.#next();
-    });
+    const { maximumBytes } = this.#limits;
+    const announced = Number(request.headers['content-length'] ?? 0);
+    if (this.#isEnded) writeAnswer(request, response, UNKNOWN_CONNECTION);
+    else if (this.#open.size >= MAXIMUM_REQUESTS) writeAnswer(request, response, TOO_MANY);
+    else if (announced > maximumBytes) writeAnswer(request, response, tooLarge(maximumBytes));
+    else this.#read({ request, response, body: Buffer.alloc(0), bytes: 0 });
   }
 
   pause(): void {
@@ -68,24 +89,75 @@ export class PostedData {
   /** The connection is over: whoever waits is told so. */
   end(): void {
     this.#isEnded = true;
-    this.#waiting = [];
-    for (const [response, request] of this.#open) this.#answer(request, response, UNKNOWN_CONNECTION);
+    for (const post of this.#open) this.#answer(post, UNKNOWN_CONNECTION);
+  }
+
+  #read(post: Post): void {
+    const { request, response } = post;
+    this.#open.add(post);
+    response.once('close', () => this.#drop(post));
+    request.on('data', (chunk: Buffer) => {
+      if (!this.#open.has(post)) return;
+      const refusal = this.#hold(post, chunk);
+      if (refusal !== undefined) this.#answer(post, refusal);
+    });
+    // A request that is broken off does not end, or says that it was aborted; nothing of it counts.
+    request.on('end', () => {
+      if (!this.#open.has(post) || isAborted(request)) return;
+      this.#waiting.add(post);
+      this.#next();
+    });
+  }
+
+  /** Keeps a piece of a body; answers why it cannot. */
+  #hold(post: Post, chunk: Buffer): Refusal | undefined {
+    const { maximumBytes, posted } = this.#limits;
+    const bytes = post.bytes + chunk.length;
+    if (bytes > maximumBytes) return tooLarge(maximumBytes);
+    if (this.#heldBytes + chunk.length > maximumBytes) return TOO_MANY;
+    if (!posted.take(chunk.length)) return BUSY;
+    this.#heldBytes += chunk.length;
+    if (post.bytes === 0) post.body = chunk;
+    else {
+      // A buffer for each of many small pieces would cost far more than what is in them.
+      if (bytes > post.body.length) {
+        const larger = Buffer.allocUnsafe(Math.min(maximumBytes, bytes * 2));
+        post.body.copy(larger, 0, 0, post.bytes);
+        post.body = larger;
+      }
+      chunk.copy(post.body, post.bytes);
+    }
+    post.bytes = bytes;
+    return undefined;
   }
 
   #next(): void {
-    while (!this.#isPaused) {
-      const posted = this.#waiting.shift();
-      if (posted === undefined) return;
-      if (!this.#open.has(posted.response)) continue;
-      this.#answer(posted.request, posted.response, TAKEN);
-      if (posted.body.length > 0) this.#onData(posted.body);
+    for (const post of this.#waiting) {
+      if (this.#isPaused) return;
+      const data = post.body.subarray(0, post.bytes);
+      this.#answer(post, TAKEN);
+      if (data.length > 0) this.#onData(data);
     }
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse, answer: Refusal): void {
-    this.#open.delete(response);
-    writeAnswer(request, response, answer);
+  #answer(post: Post, answer: Refusal): void {
+    this.#drop(post);
+    writeAnswer(post.request, post.response, answer);
   }
+
+  #drop(post: Post): void {
+    if (!this.#open.delete(post)) return;
+    this.#waiting.delete(post);
+    this.#heldBytes -= post.bytes;
+    this.#limits.posted.give(post.bytes);
+    post.body = Buffer.alloc(0);
+    post.bytes = 0;
+  }
+}
+
+/** Over HTTP/2 the body of a request that was reset without an error ends like any other. */
+function isAborted(request: IncomingMessage): boolean {
+  return (request as { readonly stream?: { readonly aborted: boolean } }).stream?.aborted === true;
 }
 
 function tooLarge(maximumBytes: number): Refusal {

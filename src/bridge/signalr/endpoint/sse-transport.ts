@@ -7,7 +7,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Batch, Chunk } from './batch.ts';
 import type { ConnectionRequest } from './connection-request.ts';
-import { PostedData } from './posted-data.ts';
+import { isGone } from './http-answer.ts';
+import { PostedData, type PostLimits } from './posted-data.ts';
 import type { Transport, TransportObserver } from './transport.ts';
 
 const HEADERS = {
@@ -34,11 +35,11 @@ export class ServerSentEventsTransport implements Transport {
   #needsDrain = false;
   #isClosing = false;
 
-  /** @param maximumPostBytes largest body of a POST. */
-  constructor(response: ServerResponse, maximumPostBytes: number, kept: ConnectionRequest | undefined) {
+  /** `response` must not be gone. */
+  constructor(response: ServerResponse, limits: PostLimits, kept: ConnectionRequest | undefined) {
     this.#response = response;
     this.request = kept;
-    this.#posted = new PostedData(maximumPostBytes, (data) => this.#observer?.onData(data));
+    this.#posted = new PostedData(limits, (data) => this.#observer?.onData(data));
   }
 
   start(observer: TransportObserver): void {
@@ -101,7 +102,7 @@ export class ServerSentEventsTransport implements Transport {
   probe(): void {}
 
   #send(bytes: Buffer): void {
-    if (this.#response.destroyed || this.#response.writableEnded) return;
+    if (isGone(this.#response) || this.#response.writableEnded) return;
     this.#writtenBytes += bytes.length;
     if (!this.#response.write(bytes)) this.#needsDrain = true;
   }

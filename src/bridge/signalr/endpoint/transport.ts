@@ -75,8 +75,11 @@ export interface ConnectionInfo<User> {
 
 /** A connection as its endpoint sees it. */
 export interface OpenConnection<User> extends TransportObserver {
-  /** The client has shown a token of the same user again: with a poll, or to renew it. */
-  onAuthenticated?(user: User, expiresAtMs: number | undefined): void;
+  /**
+   * The client has shown a token of the same user again: with a request of its transport, or on purpose to renew it. Requests may
+   * overtake each other, so an older token may come after a newer one.
+   */
+  onAuthenticated?(user: User, expiresAtMs: number | undefined, isRenewal?: boolean): void;
   /** Whether the client of a stateful connection may come back with a new transport now; if not it must begin anew. */
   readonly canReattach?: boolean;
   /**

@@ -13,7 +13,6 @@
  */
 
 import type { ConnectionRequest } from '../endpoint/connection-request.ts';
-import { isPromise } from '../endpoint/is-promise.ts';
 import type { ConnectionInfo, OpenConnection, Transport, TransportEnd, TransportName } from '../endpoint/transport.ts';
 import {
   HANDSHAKE_ACCEPTED,
@@ -24,19 +23,18 @@ import {
 } from '../protocol/handshake.ts';
 import type { CloseContent, CompletionMessage } from '../protocol/messages.ts';
 import type { ParameterKind } from '../protocol/parameters.ts';
-import { type EncodedRecord, type HubProtocol, InvalidRecordError } from '../protocol/protocol.ts';
+import { type EncodedRecord, InvalidRecordError } from '../protocol/protocol.ts';
 import type { CallerClients, HubGroups } from './clients.ts';
 import type { Reachable } from './connection-directory.ts';
 import type { ConnectionHost } from './connection-host.ts';
 import type { DispatchTarget } from './dispatch-target.ts';
 import { Dispatcher } from './dispatcher.ts';
-import { ConnectionError, type ConnectionFailure, closedWithError } from './errors.ts';
-import type { SendOptions } from './hub.ts';
+import { ConnectionError, type ConnectionFailure, closedWithError, failureOf, RecordTooLarge } from './errors.ts';
 import { ClientsOfCaller } from './hub-clients.ts';
+import { LifeCycle, type LifeCycleOwner } from './life-cycle.ts';
 import { Liveness } from './liveness.ts';
-import { Outbound, type OutboundOwner } from './outbound.ts';
 import { RecordReader, type RecordSink } from './record-reader.ts';
-import type { SharedInvocation } from './shared-invocation.ts';
+import { SendingSide } from './sending-side.ts';
 import { type LinkTarget, StatefulLink } from './stateful-link.ts';
 
 /** The version of the hub protocol that has stateful reconnect. */
@@ -45,35 +43,35 @@ const STATEFUL_VERSION = 2;
 type State = 'handshake' | 'open' | 'closing' | 'closed';
 
 export class Connection<User>
-  implements DispatchTarget<User>, OpenConnection<User>, Reachable, RecordSink, OutboundOwner, LinkTarget
+  extends SendingSide
+  implements DispatchTarget<User>, OpenConnection<User>, Reachable, RecordSink, LinkTarget, LifeCycleOwner
 {
   readonly id: string;
   readonly userId: string | undefined;
   readonly remoteAddress: string;
   readonly #host: ConnectionHost<User>;
-  readonly #outbound: Outbound;
   readonly #reader: RecordReader;
   readonly #liveness: Liveness;
   readonly #isStateful: boolean;
   #transport: Transport;
   /** Present from the handshake on if its version and the negotiation allow stateful reconnect. */
   #link: StatefulLink | undefined;
-  /** Present from the handshake until `onDisconnected`. */
+  /** Both are present from the handshake on. */
   #dispatcher: Dispatcher<User> | undefined;
-  #protocol: HubProtocol | undefined;
+  #lifeCycle: LifeCycle<User> | undefined;
   #state: State = 'handshake';
   #user: User;
   /** When the token runs out, in wall milliseconds. */
   #expiresAtMs: number | undefined;
   /** When the handshake or the closing began. */
   #phaseSinceMs: number;
-  #isConnecting = false;
   #hasSaidGoodbye = false;
   #failure: ConnectionError | undefined;
   #closeWhenIdle: CloseContent | undefined;
 
   constructor(host: ConnectionHost<User>, info: ConnectionInfo<User>, transport: Transport) {
     const { options } = host.hub;
+    super(host, transport, options.maximumOutboundBytes);
     this.id = info.id;
     this.#user = info.user;
     this.#expiresAtMs = info.expiresAtMs;
@@ -82,7 +80,6 @@ export class Connection<User>
     this.#isStateful = info.isStateful && transport.name === 'WebSockets';
     this.#host = host;
     this.#transport = transport;
-    this.#outbound = new Outbound(this, host, transport, options.maximumOutboundBytes);
     this.#reader = new RecordReader(this, transport, options.maximumReceiveMessageBytes);
     this.#phaseSinceMs = host.nowMs();
     this.#liveness = new Liveness(this.#phaseSinceMs);
@@ -121,68 +118,6 @@ export class Connection<User>
     return this.#link?.suspendedSinceMs !== undefined;
   }
 
-  // Sending
-
-  send(target: string, args: readonly unknown[], options?: SendOptions): number {
-    if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#withReceipt(
-      this.#outbound.add(this.#protocol.writeInvocation(target, args), false, options?.paced),
-      options,
-    );
-  }
-
-  sendShared(invocation: SharedInvocation, options?: SendOptions): number {
-    if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#withReceipt(this.#outbound.add(invocation.record(this.#protocol), true, options?.paced), options);
-  }
-
-  complete(invocationId: string, result: unknown): number {
-    if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#outbound.add(this.#protocol.writeResult(invocationId, result), false);
-  }
-
-  fail(invocationId: string, error: string): number {
-    if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#outbound.add(this.#protocol.writeError(invocationId, error), false);
-  }
-
-  sendItem(invocationId: string, item: unknown): number {
-    if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#outbound.add(this.#protocol.writeStreamItem(invocationId, item), false, true);
-  }
-
-  endStream(invocationId: string): number {
-    if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#outbound.add(this.#protocol.writeStreamEnd(invocationId), false);
-  }
-
-  ask(invocationId: string, target: string, args: readonly unknown[]): number {
-    if (this.#protocol === undefined || this.#state !== 'open') return 0;
-    return this.#outbound.add(this.#protocol.writeInvocation(target, args, invocationId), false);
-  }
-
-  get isCongested(): boolean {
-    return this.#outbound.isCongested;
-  }
-
-  drained(): Promise<void> {
-    if (this.#state !== 'open') return Promise.reject(new Error('The connection has ended'));
-    return this.#outbound.drained();
-  }
-
-  whenReceived(mark: number, callback: () => void): void {
-    if (this.#state === 'open') this.#outbound.want(mark, callback);
-  }
-
-  sendUncounted(record: EncodedRecord): void {
-    if (this.#state === 'open') this.#outbound.addUncounted(record, false);
-  }
-
-  #withReceipt(mark: number, options: SendOptions | undefined): number {
-    if (mark !== 0 && options?.receipt === true) this.#outbound.want(mark);
-    return mark;
-  }
-
   onOverflow(failure: ConnectionFailure, message: string): void {
     this.#cut(failure, message);
   }
@@ -196,30 +131,24 @@ export class Connection<User>
     this.#reader.resume();
   }
 
-  onAuthenticated(user: User, expiresAtMs: number | undefined): void {
+  onAuthenticated(user: User, expiresAtMs: number | undefined, isRenewal = false): void {
+    // Of two tokens the one that runs out later counts; one that is just shown again is no news.
+    const gainedMs = (expiresAtMs ?? Infinity) - (this.#expiresAtMs ?? Infinity);
+    if (!(gainedMs > 0) && !(isRenewal && expiresAtMs === this.#expiresAtMs)) return;
     this.#user = user;
     this.#expiresAtMs = expiresAtMs;
-    if (this.#state === 'open') this.#attempt('onRenewed', () => this.#host.hub.onRenewed?.(this));
+    if (this.#state === 'open') this.#lifeCycle?.attempt('onRenewed', () => this.#host.hub.onRenewed?.(this));
   }
 
   onWritable(): void {
-    this.#outbound.onWritable();
+    this.outbound.onWritable();
   }
 
   onProof(mark: number): void {
-    const proven = this.#state === 'open' ? this.#outbound.takeProven(mark) : undefined;
+    const proven = this.#state === 'open' ? this.outbound.takeProven(mark) : undefined;
     if (proven === undefined) return;
-    for (const callback of proven) this.#attempt('onAnswered', callback);
-    this.#attempt('onReceived', () => this.#host.hub.onReceived?.(this, mark));
-  }
-
-  /** Runs the hub's code, whose errors must not reach the transport. */
-  #attempt(method: string, callback: () => void): void {
-    try {
-      callback();
-    } catch (error) {
-      this.report(error, method);
-    }
+    for (const callback of proven) this.#lifeCycle?.attempt('onAnswered', callback);
+    this.#lifeCycle?.attempt('onReceived', () => this.#host.hub.onReceived?.(this, mark));
   }
 
   // Receiving
@@ -229,7 +158,7 @@ export class Connection<User>
   }
 
   get isSaturated(): boolean {
-    return this.#outbound.isHalfFull || this.#dispatcher?.isFull === true;
+    return this.outbound.isHalfFull || this.#dispatcher?.isFull === true;
   }
 
   onData(data: Buffer): void {
@@ -239,9 +168,9 @@ export class Connection<User>
   }
 
   recordEnd(data: Buffer, start: number): number {
-    if (this.#protocol === undefined) return handshakeRecordEnd(data, start);
+    if (this.protocol === undefined) return handshakeRecordEnd(data, start);
     try {
-      return this.#protocol.recordEnd(data, start);
+      return this.protocol.recordEnd(data, start);
     } catch (error) {
       this.#onInvalidRecord(error);
       return -1;
@@ -249,14 +178,14 @@ export class Connection<User>
   }
 
   onRecord(data: Buffer, start: number, end: number): void {
-    if (this.#protocol === undefined) {
+    if (this.protocol === undefined) {
       this.#shakeHands(data.toString('utf8', start, end - 1));
       return;
     }
     try {
       const dispatcher = this.#dispatcher;
       if (dispatcher === undefined) return;
-      const message = this.#protocol.parse(data, start, end, dispatcher);
+      const message = this.protocol.parse(data, start, end, dispatcher);
       if (this.#link === undefined || this.#link.accepts(message)) dispatcher.dispatch(message);
     } catch (error) {
       this.#onInvalidRecord(error);
@@ -273,8 +202,7 @@ export class Connection<User>
       this.#beginClosing(handshakeError(HANDSHAKE_CANCELED));
       return;
     }
-    const { maximumReceiveMessageBytes } = this.#host.hub.options;
-    const error = new InvalidRecordError(`The maximum message size of ${maximumReceiveMessageBytes}B was exceeded.`);
+    const error = new RecordTooLarge(this.#host.hub.options.maximumReceiveMessageBytes);
     this.#closeFailed('invalid-record', error.message, error, true);
   }
 
@@ -323,44 +251,25 @@ export class Connection<User>
       return;
     }
     const { protocol, version } = agreed;
-    this.#protocol = protocol;
+    this.protocol = protocol;
     this.#state = 'open';
     this.#dispatcher = new Dispatcher<User>(this, this.#host.hub.table, this.#host.hub.options);
-    this.#outbound.addUncounted(HANDSHAKE_ACCEPTED[protocol.transferFormat], true);
+    this.outbound.addUncounted(HANDSHAKE_ACCEPTED[protocol.transferFormat], true);
     if (this.#isStateful && version >= STATEFUL_VERSION) {
       const { statefulReconnectBufferBytes } = this.#host.hub.options;
       this.#link = new StatefulLink(this, protocol, this.#host.acks, statefulReconnectBufferBytes);
-      this.#outbound.link = this.#link;
+      this.outbound.link = this.#link;
     }
-    this.#isConnecting = true;
-    let result: unknown;
-    try {
-      result = this.#host.hub.onConnected?.(this, this.#host.lifecycleContext);
-    } catch (error) {
-      this.#onConnectFailed(error);
-      return;
-    }
-    if (!isPromise(result)) {
-      this.#onConnected();
-      return;
-    }
-    result.then(
-      () => this.#onConnected(),
-      (error: unknown) => this.#onConnectFailed(error),
-    );
+    this.#lifeCycle = new LifeCycle<User>(this.#host, this);
+    this.#lifeCycle.begin();
   }
 
-  #onConnected(): void {
-    this.#isConnecting = false;
-    if (this.#state === 'open') this.#dispatcher?.release();
-    else this.#disconnect();
+  onReady(): void {
+    this.#dispatcher?.release();
   }
 
-  #onConnectFailed(error: unknown): void {
-    this.#isConnecting = false;
-    this.report(error, 'onConnected');
-    if (this.#state === 'open') this.#closeFailed('not-connected', 'onConnected failed', error, false);
-    else this.#disconnect();
+  onRefused(error: unknown): void {
+    this.#closeFailed('not-connected', 'onConnected failed', error, false);
   }
 
   // Another transport
@@ -376,21 +285,21 @@ export class Connection<User>
     this.#transport = transport;
     this.#reader.restart(transport);
     this.#liveness.restart(this.#host.nowMs());
-    this.#outbound.restart(transport, link.resume());
+    this.outbound.restart(transport, link.resume());
     return true;
   }
 
   #suspend(link: StatefulLink): void {
     link.suspend(this.#host.nowMs());
     this.#reader.clear();
-    this.#outbound.suspend();
+    this.outbound.suspend();
   }
 
   // Ending
 
   close(content: CloseContent = {}): void {
-    if (this.#protocol === undefined || this.#state !== 'open') return;
-    this.#beginClosing(this.#protocol.writeClose(content));
+    if (this.protocol === undefined || this.#state !== 'open') return;
+    this.#beginClosing(this.protocol.writeClose(content));
   }
 
   /** As `close`, but the calls that run and wait are answered first, and nothing more is read meanwhile. */
@@ -417,7 +326,7 @@ export class Connection<User>
       return;
     }
     // A client that says goodbye still reads until it gets the answer to it.
-    if ((reason === 'orderly' || reason === 'unexplained') && !isGone) this.#outbound.flush();
+    if ((reason === 'orderly' || reason === 'unexplained') && !isGone) this.outbound.flush();
     if (this.#state === 'open') {
       this.#failure ??= failureOf(reason);
       this.#hasSaidGoodbye = reason === 'orderly';
@@ -427,10 +336,10 @@ export class Connection<User>
   }
 
   #closeFailed(failure: ConnectionFailure, message: string, shown: unknown, allowReconnect: boolean): void {
-    if (this.#protocol === undefined || this.#state !== 'open') return;
+    if (this.protocol === undefined || this.#state !== 'open') return;
     this.#failure = new ConnectionError(failure, message, shown);
     const error = closedWithError(shown, this.detailedErrors);
-    this.#beginClosing(this.#protocol.writeClose({ error, allowReconnect }));
+    this.#beginClosing(this.protocol.writeClose({ error, allowReconnect }));
   }
 
   #beginClosing(lastRecord: EncodedRecord): void {
@@ -438,7 +347,7 @@ export class Connection<User>
       this.#end();
       return;
     }
-    if (this.#outbound.addUncounted(lastRecord, false) === 0) return;
+    if (this.outbound.addUncounted(lastRecord, false) === 0) return;
     this.#leave('closing');
     // The peer's goodbye must be seen, however little else is wanted of it.
     this.#transport.resume();
@@ -452,7 +361,7 @@ export class Connection<User>
   }
 
   #end(): void {
-    this.#outbound.clear();
+    this.outbound.clear();
     this.#leave('closed');
     // No transport is left that could tell of its end.
     if (this.#isSuspended) this.#host.onGone(this.id);
@@ -465,21 +374,9 @@ export class Connection<User>
     // Before the dispatcher: what waits for this client goes on, and finds its connection ended.
     this.#host.router.onEnded(this);
     this.#dispatcher?.end();
-    this.#outbound.end();
+    this.outbound.end();
     this.#link?.end();
-    this.#disconnect();
-  }
-
-  /** Tells the hub, once. */
-  #disconnect(): void {
-    if (this.#dispatcher === undefined || this.#isConnecting) return;
-    this.#dispatcher = undefined;
-    try {
-      const result = this.#host.hub.onDisconnected?.(this, this.#failure, this.#host.lifecycleContext);
-      if (isPromise(result)) result.then(undefined, (error: unknown) => this.report(error, 'onDisconnected'));
-    } catch (error) {
-      this.report(error, 'onDisconnected');
-    }
+    this.#lifeCycle?.end(this.#failure);
   }
 
   /** Looks at every deadline. `closeTimeoutMs`: how long the client may take for its part of the closing. */
@@ -512,30 +409,15 @@ export class Connection<User>
     // The ping goes first, so that a client sees it even when its own silence ends the connection now (transcript 64).
     // One that has not taken what it has is not sent more.
     const { isWritable, wantsPings } = this.#transport;
-    if (wantsPings && this.#liveness.isPingDue(nowMs, options) && this.#protocol !== undefined && isWritable) {
-      this.#outbound.addUncounted(this.#protocol.ping, true);
+    if (wantsPings && this.#liveness.isPingDue(nowMs, options) && this.protocol !== undefined && isWritable) {
+      this.outbound.addUncounted(this.protocol.ping, true);
     }
     // A client that waits for its call may be busy waiting: its silence does not count (nor while it is not read).
     const isExcused = this.#reader.isPaused || this.#dispatcher?.isBlocked === true;
     if (this.#liveness.isSilent(nowMs, options, isExcused)) {
       this.#closeFailed('client-timeout', `The client sent nothing for ${options.clientTimeoutMs} ms`, undefined, true);
-      return;
-    }
-    const probedAtMs = this.#outbound.unansweredSinceMs;
-    if (probedAtMs !== undefined && nowMs - probedAtMs >= options.receiptTimeoutMs) {
+    } else if (this.outbound.isUnanswered(nowMs, options.receiptTimeoutMs)) {
       this.#cut('receipt-timeout', `A probe was not answered for ${options.receiptTimeoutMs} ms`);
     }
-  }
-}
-
-function failureOf(reason: TransportEnd): ConnectionError | undefined {
-  switch (reason) {
-    case 'orderly':
-    case 'unexplained':
-      return undefined;
-    case 'lost':
-      return new ConnectionError('connection-lost', 'The connection ended without a closing handshake');
-    case 'violation':
-      return new ConnectionError('protocol-violation', 'The client broke the rules of the transport');
   }
 }

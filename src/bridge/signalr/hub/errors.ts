@@ -2,10 +2,11 @@
  * What goes wrong, and the exact words for it. The texts are the reference's: clients show, compare and parse them
  * (transcripts 14 to 22). Nothing of an error but a HubException's message reaches a client unless detailed errors are on.
  */
+import type { TransportEnd } from '../endpoint/transport.ts';
 
 /** An error whose message is meant for the client. Any other error thrown by a hub shows only a general text. */
 export class HubException extends Error {
-  override readonly name = 'HubException';
+  override readonly name: string = 'HubException';
 }
 
 /** Why a connection ended, when it did not end in good order. */
@@ -107,4 +108,26 @@ function withDetail(text: string, error: unknown, detailed: boolean): string {
     return `${text} ${error.name}: ${error.message}`;
   }
   return text;
+}
+
+/** A record over the limit. The client is told which, for it can do something about it; the reference tells it only with detailed errors. */
+export class RecordTooLarge extends HubException {
+  override readonly name = 'InvalidDataException';
+
+  constructor(limitBytes: number) {
+    super(`The maximum message size of ${limitBytes}B was exceeded.`);
+  }
+}
+
+/** What the end of a transport means for its connection; undefined: it ended in good order. */
+export function failureOf(reason: TransportEnd): ConnectionError | undefined {
+  switch (reason) {
+    case 'orderly':
+    case 'unexplained':
+      return undefined;
+    case 'lost':
+      return new ConnectionError('connection-lost', 'The connection ended without a closing handshake');
+    case 'violation':
+      return new ConnectionError('protocol-violation', 'The client broke the rules of the transport');
+  }
 }

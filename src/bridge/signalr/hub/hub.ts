@@ -147,7 +147,10 @@ export interface HubDefinition<User> {
     error: ConnectionError | undefined,
     context: HubContext,
   ) => unknown;
-  /** The client has shown a token of the same user again, with a request of its transport or to renew it; `connection.user` is of that token. */
+  /**
+   * The client has shown a token of the same user that runs out later than the one before, with a request of its transport or to renew
+   * it; `connection.user` is of that token.
+   */
   readonly onRenewed?: (connection: HubConnection<User>) => void;
   /** Everything sent to the connection up to `mark` has reached the client's process. Marks only grow. */
   readonly onReceived?: (connection: HubConnection<User>, mark: number) => void;

@@ -51,7 +51,8 @@ export class Liveness {
       this.#hasHeard = false;
       this.#heardAtMs = nowMs;
     }
-    return this.#isClientPinging && nowMs - this.#heardAtMs >= options.clientTimeoutMs;
+    const counts = this.#isClientPinging || options.timesOutSilentClients;
+    return counts && nowMs - this.#heardAtMs >= options.clientTimeoutMs;
   }
 
   /** Whether the peer has taken nothing for the send timeout although something waits for it. */

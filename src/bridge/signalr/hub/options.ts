@@ -16,9 +16,14 @@ export interface HubOptions extends EndpointOptions {
   readonly keepAliveIntervalMs: number;
   /**
    * A client that has sent a hub Ping is closed when nothing comes from it for this long. Default 30,000. One that never
-   * pings is never timed out; WebSocket pings do not count.
+   * pings is timed out only with `timesOutSilentClients`; WebSocket pings do not count.
    */
   readonly clientTimeoutMs: number;
+  /**
+   * Whether a client that has never sent a hub Ping is closed, too, when nothing at all comes from it for `clientTimeoutMs`. The stock
+   * clients ping; the reference spares whoever does not. Default false.
+   */
+  readonly timesOutSilentClients: boolean;
   /** The handshake, and before it the authentication, must each be done in this time. Default 15,000. */
   readonly handshakeTimeoutMs: number;
   /** Largest record a client may send, its separator included. Default 32,768, at least 256. */
@@ -66,6 +71,7 @@ export const defaultHubOptions: HubOptions = {
   memberNaming: 'as-written',
   keepAliveIntervalMs: 15_000,
   clientTimeoutMs: 30_000,
+  timesOutSilentClients: false,
   maximumReceiveMessageBytes: 32_768,
   sendTimeoutMs: 10_000,
   maximumOutboundBytes: 1_048_576,

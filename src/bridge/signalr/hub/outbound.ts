@@ -115,9 +115,10 @@ export class Outbound implements ProbeTarget {
     return this.#receipts?.onProof(mark) === true ? this.#receipts.takeProven() : undefined;
   }
 
-  /** Since when a probe waits for its answer, in the clock's monotonic time; undefined = none does. */
-  get unansweredSinceMs(): number | undefined {
-    return this.#receipts?.unansweredSinceMs;
+  /** Whether a probe has waited for its answer that long. */
+  isUnanswered(nowMs: number, timeoutMs: number): boolean {
+    const sinceMs = this.#receipts?.unansweredSinceMs;
+    return sinceMs !== undefined && nowMs - sinceMs >= timeoutMs;
   }
 
   flushedMark(): number {

@@ -252,6 +252,22 @@ describe('the end of a connection', () => {
     expect(host.disconnections).toMatchObject([{ error: { failure: 'invalid-record' } }]);
   });
 
+  it('comes after a long silence of a client that never pings, if the hub wants so', async () => {
+    const host = new MemoryHost({ methods, options: { timesOutSilentClients: true } });
+    const [silent, speaking] = [await host.open(), await host.open()];
+    const sweep = (): void => {
+      for (const { connection } of [silent, speaking]) connection.sweep(Math.floor(host.clock.monotonicMs()));
+    };
+    for (let second = 0; second < 31; second += 1) {
+      await host.clock.advance(1_000);
+      speaking.invoke(undefined, 'Echo', 'still here');
+      sweep();
+    }
+    await silent.settle();
+    expect(silent.connection.isOpen).toBe(false);
+    expect(speaking.connection.isOpen).toBe(true);
+  });
+
   it('comes after a record over the limit, also when it never ends', async () => {
     const host = new MemoryHost({ methods, options: { maximumReceiveMessageBytes: 300 } });
     const client = await host.open();
@@ -264,7 +280,8 @@ describe('the end of a connection', () => {
     const other = await host.open();
     other.connection.onData(Buffer.alloc(200, 'x'));
     other.connection.onData(Buffer.alloc(100, 'x'));
-    expect(await other.taken()).toEqual([CLOSED_WITH_ERROR]);
+    const limit = 'InvalidDataException: The maximum message size of 300B was exceeded.';
+    expect(await other.taken()).toEqual([CLOSED_WITH_ERROR.replace('with an error.', `$& ${limit}`)]);
   });
 
   it('follows an error of onConnected, without leave to reconnect, and onDisconnected still runs', async () => {

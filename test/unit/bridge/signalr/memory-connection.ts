@@ -142,6 +142,11 @@ export class MemoryHost {
     };
   }
 
+  /** Connections whose transport is open. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
   /** A connection before its handshake. */
   connect({ isStateful = false, user = 'alice' } = {}): MemoryClient {
     this.#count += 1;

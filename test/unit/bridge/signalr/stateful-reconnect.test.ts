@@ -1,5 +1,12 @@
 /** Stateful reconnect as the stock JavaScript client does it, and what the replay buffer holds. */
-import { HubConnectionBuilder, LogLevel, type HubConnection as StockConnection } from '@microsoft/signalr';
+import {
+  HubConnectionBuilder,
+  type IHubProtocol,
+  JsonHubProtocol,
+  LogLevel,
+  type HubConnection as StockConnection,
+} from '@microsoft/signalr';
+import { MessagePackHubProtocol } from '@microsoft/signalr-protocol-msgpack';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type HubConnection, type HubDefinition, method } from '../../../../src/bridge/signalr/hub/hub.ts';
@@ -9,10 +16,11 @@ import { TcpProxy } from '../../../e2e/support/tcp-proxy.ts';
 import { host } from './hosted-server.ts';
 import type { TestUser } from './memory-connection.ts';
 
-function client(url: string): StockConnection {
+function client(url: string, protocol: IHubProtocol = new JsonHubProtocol()): StockConnection {
   const connection = new HubConnectionBuilder()
     .withUrl(`${url}/hub`, { accessTokenFactory: () => 'alice' })
     .withStatefulReconnect()
+    .withHubProtocol(protocol)
     .configureLogging(LogLevel.None)
     .build();
   onTestFinished(() => connection.stop());
@@ -45,34 +53,37 @@ function stage(options: HubDefinition<TestUser>['options']): Stage {
 }
 
 describe('a stock client with stateful reconnect', () => {
-  it('misses and doubles nothing in either direction while its socket is cut again and again', async () => {
-    const { calls, connections, definition, ended } = stage({});
-    const { port } = await host(definition);
-    const proxy = await TcpProxy.open(port);
-    onTestFinished(() => proxy[Symbol.asyncDispose]());
-    const connection = client(proxy.url);
-    const heard: number[] = [];
-    const all = Promise.withResolvers<void>();
-    connection.on('Event', (n: number) => {
-      heard.push(n);
-      if (n === 299) all.resolve();
-    });
-    await connection.start();
-    const answers: Promise<number>[] = [];
-    for (let n = 0; n < 300; n += 1) {
-      connections[0]?.send('Event', [n]);
-      answers.push(connection.invoke<number>('Call', n));
-      if (n % 60 === 30) proxy.cut();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    const numbers = Array.from({ length: 300 }, (_, n) => n);
-    expect(await Promise.all(answers)).toEqual(numbers);
-    await all.promise;
-    expect(heard).toEqual(numbers);
-    expect(calls).toEqual(numbers);
-    expect(connections).toHaveLength(1);
-    expect(ended).toEqual([]);
-  });
+  it.each([new JsonHubProtocol(), new MessagePackHubProtocol()])(
+    'misses and doubles nothing in either direction while its socket is cut again and again: $name',
+    async (protocol) => {
+      const { calls, connections, definition, ended } = stage({});
+      const { port } = await host(definition);
+      const proxy = await TcpProxy.open(port);
+      onTestFinished(() => proxy[Symbol.asyncDispose]());
+      const connection = client(proxy.url, protocol);
+      const heard: number[] = [];
+      const all = Promise.withResolvers<void>();
+      connection.on('Event', (n: number) => {
+        heard.push(n);
+        if (n === 299) all.resolve();
+      });
+      await connection.start();
+      const answers: Promise<number>[] = [];
+      for (let n = 0; n < 300; n += 1) {
+        connections[0]?.send('Event', [n]);
+        answers.push(connection.invoke<number>('Call', n));
+        if (n % 60 === 30) proxy.cut();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      const numbers = Array.from({ length: 300 }, (_, n) => n);
+      expect(await Promise.all(answers)).toEqual(numbers);
+      await all.promise;
+      expect(heard).toEqual(numbers);
+      expect(calls).toEqual(numbers);
+      expect(connections).toHaveLength(1);
+      expect(ended).toEqual([]);
+    },
+  );
 
   it('ends and may begin anew when more was sent meanwhile than the buffer holds', async () => {
     const { connections, definition, ended } = stage({ statefulReconnectBufferBytes: 1_000 });
