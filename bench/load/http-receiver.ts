@@ -42,7 +42,7 @@ export class HttpReceiver {
       await receiver.#ask('GET', receiver.#path);
       receiver.#poll();
     } else {
-      receiver.#stream();
+      await receiver.#stream();
     }
     await receiver.#ask('POST', receiver.#path, handshakeRecord('json'));
     await shaken;
@@ -73,13 +73,21 @@ export class HttpReceiver {
     });
   }
 
-  #stream(): void {
-    this.#reading = this.#send('GET', this.#path, { Accept: 'text/event-stream' }, (response) => {
-      if (response.statusCode !== OK) this.#onGone();
-      response.on('data', (chunk: string) => this.onText(chunk));
-      response.on('close', () => this.#onGone());
+  /** Resolves when the server has answered: only then is there a connection to post to. */
+  #stream(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const reading = this.#send('GET', this.#path, { Accept: 'text/event-stream' }, (response) => {
+        if (response.statusCode === OK) resolve();
+        else reject(new Error(`the server answered ${response.statusCode}`));
+        response.on('data', (chunk: string) => this.onText(chunk));
+        response.on('close', () => this.#onGone());
+      });
+      reading.on('error', (error) => {
+        this.#onGone();
+        reject(error);
+      });
+      this.#reading = reading;
     });
-    this.#reading.on('error', () => this.#onGone());
   }
 
   #poll(): void {
