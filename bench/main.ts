@@ -11,6 +11,7 @@ import { renderTable } from './report/table.ts';
 import { type BenchReport, type ScenarioReport, writeResults } from './report/write-results.ts';
 import { FULL, QUICK, type ScenarioContext } from './scenarios/context.ts';
 import { measureIdle } from './scenarios/idle.ts';
+import { measureInvocations } from './scenarios/invocations.ts';
 import { measureLoopDelay } from './scenarios/loop-delay.ts';
 import { measurePages } from './scenarios/pages.ts';
 import { measurePairs } from './scenarios/pairs.ts';
@@ -33,6 +34,7 @@ const SCENARIOS: Readonly<Record<number, Scenario>> = {
   4: { title: 'typed API', measure: measureRpc },
   5: { title: 'newest page', measure: measurePages },
   6: { title: 'event loop at a steady rate', measure: measureLoopDelay },
+  7: { title: 'invocations with a result', measure: measureInvocations },
 };
 
 const EXIT_SCENARIO_FAILED = 1;

@@ -16,7 +16,7 @@ export interface BenchOptions {
   readonly cpuProfileFolder: string | undefined;
 }
 
-export const SCENARIO_NUMBERS: readonly number[] = [1, 2, 3, 4, 5, 6];
+export const SCENARIO_NUMBERS: readonly number[] = [1, 2, 3, 4, 5, 6, 7];
 
 export const USAGE = `Usage: npm run bench -- [options]
 
@@ -24,11 +24,12 @@ Measures this server, and beside it in the same run the incumbent, each as a sep
 
 Scenarios
   1  pairs: 200 connections send each other messages, with and without acknowledgements
-  2  presence: users come and go before 1,000 watchers
-  3  idle: memory of 5,000 idle connections
+  2  presence: users come and go before 1,000 watchers, on each transport and protocol
+  3  idle: memory of 5,000 idle connections on each transport
   4  rpc: unary SendMessage by gRPC and Connect; one event to 1,000 streams
   5  pages: newest page of a conversation in a store of 1,000 and of 1,000,000 messages
   6  loop: event-loop delay at a steady 2,000 messages/s
+  7  invocations: a call with a result, beside a bare WebSocket echo
 
 Options
   --only 1,3         only these scenarios

@@ -1,5 +1,5 @@
 /**
- * WebSocket frames (RFC 6455) as far as a load generator needs them: whole masked text frames out, text, ping and close
+ * WebSocket frames (RFC 6455) as far as a load generator needs them: whole masked frames out, data, ping and close
  * frames in. Not a client for anything else: it trusts the server.
  */
 
@@ -9,6 +9,11 @@ const MASK = [0x37, 0xfa, 0x21, 0x3d] as const;
 /** A masked frame with that text, which must be ASCII. */
 export function textFrame(text: string): Buffer {
   return maskedFrame(0x1, Buffer.from(text, 'latin1'));
+}
+
+/** A masked frame with those bytes. */
+export function binaryFrame(payload: Buffer): Buffer {
+  return maskedFrame(0x2, payload);
 }
 
 /** The answer to a ping. */
@@ -31,8 +36,8 @@ function maskedFrame(opcode: number, payload: Buffer): Buffer {
 }
 
 export interface FrameListener {
-  /** Payload of a text or continuation frame; valid only during the call. */
-  onText(payload: Buffer): void;
+  /** Payload of a text, binary or continuation frame; valid only during the call. */
+  onData(payload: Buffer): void;
   onPing(payload: Buffer): void;
   onClose(): void;
 }
@@ -67,7 +72,7 @@ export class FrameReader {
       const payload = data.subarray(start, offset);
       if (opcode === 0x9) this.#listener.onPing(payload);
       else if (opcode === 0x8) this.#listener.onClose();
-      else if (opcode !== 0xa) this.#listener.onText(payload);
+      else if (opcode !== 0xa) this.#listener.onData(payload);
     }
     this.#rest = offset === data.length ? undefined : data.subarray(offset);
   }

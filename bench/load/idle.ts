@@ -1,11 +1,16 @@
 /** Load of idleness: connections that are open and say nothing. */
-import { type HubAddress, type HubConnection, openAll } from './hub-connection.ts';
+import type { HubAddress } from './hub-connection.ts';
+import { openReceivers, type Receiver, type ReceiverKind } from './receivers.ts';
 import { serveLoad } from './remote.ts';
 
-let connections: HubConnection[] = [];
+let connections: Receiver[] = [];
 
-async function connect(options: { readonly address: HubAddress; readonly tokens: readonly string[] }): Promise<void> {
-  connections = await openAll(options.address, options.tokens);
+async function connect(options: {
+  readonly address: HubAddress;
+  readonly kind: ReceiverKind;
+  readonly tokens: readonly string[];
+}): Promise<void> {
+  connections = await openReceivers(options.kind, options.address, options.tokens, () => () => undefined);
 }
 
 /** Connections that the server has not ended. */

@@ -2,13 +2,16 @@
  * Load of presence: watchers stay connected while bursts of other users come online and, when every watcher has been told,
  * go offline again. Counted is every UserStatusChanged that reaches any connection.
  */
-import { type HubAddress, type HubConnection, openAll } from './hub-connection.ts';
+import { type HubAddress, openAll } from './hub-connection.ts';
+import { JSON_WEB_SOCKETS, openReceivers, type Receiver, type ReceiverKind, wordCounter } from './receivers.ts';
 import { serveLoad } from './remote.ts';
 import { type MeasuredWindow, measureWhile, repeatFor, sleep, until } from './window.ts';
 
 export interface ConnectWatchers {
   readonly address: HubAddress;
   readonly serverPid: number;
+  /** How the watchers are connected; default JSON on WebSockets, as the visitors always are. */
+  readonly kind?: ReceiverKind;
   readonly watcherTokens: readonly string[];
   /** Tokens of the users that come and go. */
   readonly visitorTokens: readonly string[];
@@ -22,29 +25,22 @@ export interface PresencePhase {
 }
 
 const TOLD_WITHIN_MS = 30_000;
-const EVENT = '"UserStatusChanged"';
+/** Name of the event; it occurs once in each record of either protocol. */
+const EVENT = 'UserStatusChanged';
 
 let options: ConnectWatchers | undefined;
-let watchers: HubConnection[] = [];
+let watchers: Receiver[] = [];
 let events = 0;
 let watcherEvents = 0;
 
-function countEvents(frame: string): number {
-  let count = 0;
-  for (let at = frame.indexOf(EVENT); at >= 0; at = frame.indexOf(EVENT, at + EVENT.length)) count++;
-  return count;
-}
-
 async function connect(given: ConnectWatchers): Promise<void> {
   options = given;
-  watchers = await openAll(given.address, given.watcherTokens);
-  for (const watcher of watchers) {
-    watcher.onFrame = (frame) => {
-      const count = countEvents(frame);
+  watchers = await openReceivers(given.kind ?? JSON_WEB_SOCKETS, given.address, given.watcherTokens, () =>
+    wordCounter(EVENT, (count) => {
       events += count;
       watcherEvents += count;
-    };
-  }
+    }),
+  );
   await quiet();
 }
 
@@ -69,9 +65,9 @@ async function comeAndGo(burst: number): Promise<void> {
   watcherEvents = 0;
   const visitors = await openAll(options.address, options.visitorTokens.slice(0, burst));
   for (const visitor of visitors) {
-    visitor.onFrame = (frame) => {
-      events += countEvents(frame);
-    };
+    visitor.onFrame = wordCounter(EVENT, (count) => {
+      events += count;
+    });
   }
   await allTold(watchers.length * burst, 'Online');
   for (const visitor of visitors) visitor.close();

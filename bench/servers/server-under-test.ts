@@ -1,7 +1,8 @@
 /** What a scenario knows of a running server, ours or the incumbent. */
 import type { Answers, Question } from './preload.ts';
 
-export type Contender = 'ours' | 'incumbent';
+/** `peer` = what a single scenario compares with. */
+export type Contender = 'ours' | 'incumbent' | 'peer';
 
 export interface ServerUnderTest extends AsyncDisposable {
   readonly contender: Contender;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { FrameReader, pongFrame, textFrame } from '../../../bench/load/frames.ts';
+import { binaryFrame, FrameReader, pongFrame, textFrame } from '../../../bench/load/frames.ts';
 import { eachRecord, kindOf, stringArguments, stringMember } from '../../../bench/load/records.ts';
 import { parseCpuTicks, parseMachineTicks, parseResidentBytes } from '../../../bench/system/usage.ts';
 
@@ -34,6 +34,12 @@ describe('frames out', () => {
     expect(unmask(frame)).toBe(text);
   });
 
+  it('carry bytes as they are', () => {
+    const frame = binaryFrame(Buffer.from([0, 0x80, 0xff]));
+    expect(frame[0]).toBe(0x82);
+    expect(Buffer.from(unmask(frame), 'latin1')).toEqual(Buffer.from([0, 0x80, 0xff]));
+  });
+
   it('answer a ping with its payload', () => {
     const frame = pongFrame(Buffer.from('abc'));
     expect(frame[0]).toBe(0x8a);
@@ -57,7 +63,7 @@ describe('frames in', () => {
   it.each([1, 3, 1000, 1_000_000])('are cut right when %d bytes come at a time', (size) => {
     const seen: string[] = [];
     const reader = new FrameReader({
-      onText: (payload) => seen.push(payload.toString('latin1')),
+      onData: (payload) => seen.push(payload.toString('latin1')),
       onPing: (payload) => seen.push(`ping ${payload}`),
       onClose: () => seen.push('close'),
     });
