@@ -74,7 +74,9 @@ export class CommandLog {
 export function roundTrips(commands: readonly LoggedCommand[]): number {
   let trips = 0;
   let free = -1;
-  const byEnd = commands.toSorted((a, b) => (a.ended ?? Number.POSITIVE_INFINITY) - (b.ended ?? Number.POSITIVE_INFINITY));
+  const byEnd = commands.toSorted(
+    (a, b) => (a.ended ?? Number.POSITIVE_INFINITY) - (b.ended ?? Number.POSITIVE_INFINITY),
+  );
   for (const { began, ended = Number.POSITIVE_INFINITY } of byEnd) {
     if (began <= free) continue;
     trips += 1;

@@ -1,5 +1,6 @@
 /** The reads of a MessageStore that show messages and conversations. */
 import { invalidField } from '../../core/errors.ts';
+import type { MessageDeleted, MessageSent } from '../../core/events.ts';
 import type { ConversationView, Message, MessageView } from '../../core/message.ts';
 import type { MessageRange } from '../../core/ports.ts';
 import type { Claims } from './claims.ts';
@@ -7,6 +8,7 @@ import type { Collections } from './collections.ts';
 import { alternatives, CHUNK, type Conversations, chunks, cursorsOf, type Rows } from './conversations.ts';
 import { type MessageDocument, type RowDocument, toMessage } from './documents.ts';
 import { conversationKey, otherSide, sideOf } from './keys.ts';
+import type { Recent } from './recent.ts';
 import type { Statuses } from './statuses.ts';
 import type { Looked, UnreadReader } from './unread-reader.ts';
 
@@ -16,6 +18,7 @@ export interface MessageReaderParts {
   readonly claims: Claims;
   readonly statuses: Statuses;
   readonly unread: UnreadReader;
+  readonly recent: Recent;
 }
 
 /** A conversation of the asking person. */
@@ -36,10 +39,24 @@ export class MessageReader {
   }
 
   async findMessage(id: string): Promise<Message | undefined> {
-    const { claims, collections } = this.#parts;
+    const { claims, collections, recent } = this.#parts;
     const c = await claims.placeOf(id);
     const message = c === undefined ? null : await collections.messages.findOne({ c, _id: id });
-    return message === null ? undefined : toMessage(message);
+    if (message === null) return undefined;
+    recent.noteMessage(message);
+    return toMessage(message);
+  }
+
+  noteEvent(event: MessageSent | MessageDeleted): void {
+    const { claims, recent } = this.#parts;
+    if (event.type === 'messageDeleted') {
+      recent.noteDeleted(conversationKey(event.senderId, event.receiverId), event.messageId);
+      return;
+    }
+    const { id, receiverId, senderId, seq } = event.message;
+    const c = conversationKey(senderId, receiverId);
+    claims.note(id, c);
+    recent.noteMessage({ _id: id, c, s: seq, f: sideOf(senderId, receiverId) });
   }
 
   async listMessages(userId: string, otherId: string, range: MessageRange): Promise<MessageView[]> {

@@ -8,6 +8,7 @@ import type { Collections } from './collections.ts';
 import { type MessageDocument, toMessage } from './documents.ts';
 import { insertAll, toChatError } from './failure.ts';
 import { pairKey } from './keys.ts';
+import type { Recent } from './recent.ts';
 import type { WaveWriter } from './wave-writer.ts';
 
 /** Operations that are written together, unless one call brings more. */
@@ -25,6 +26,7 @@ export interface MessageWriterParts {
   readonly collections: Collections;
   readonly claims: Claims;
   readonly waves: WaveWriter;
+  readonly recent: Recent;
   readonly now: () => number;
   /** Told when upkeep fails. */
   readonly onError: (error: unknown) => void;
@@ -120,6 +122,7 @@ export class MessageWriter {
       { $set: { t: '', del: atMs } },
       { returnDocument: 'before' },
     );
+    this.#parts.recent.noteDeleted(c, _id);
     if (before !== null) return { type: 'deleted', message: toMessage(before), alreadyDeleted: false };
     const now = (await this.#find(messageId)) ?? found;
     return { type: 'deleted', message: toMessage(now), alreadyDeleted: true };

@@ -3,7 +3,7 @@ import type { MessageView } from '../../core/message.ts';
 import type { Collections } from './collections.ts';
 import { alternatives, CHUNK, chunks, cursorsOf, type Rows } from './conversations.ts';
 import { type MessageDocument, type Track, toMessage } from './documents.ts';
-import { otherSide, pairKey, peopleOf, type Side } from './keys.ts';
+import { otherSide, rowKey, type Side } from './keys.ts';
 
 type Times = ReadonlyMap<string, number>;
 
@@ -83,9 +83,4 @@ function toView(rows: Rows, message: MessageDocument, times: Times): MessageView
 
 function timeKey(row: string, track: Track, seq: number): string {
   return `${track}:${seq}:${row}`;
-}
-
-function rowKey(conversation: string, side: Side): string {
-  const [low, high] = peopleOf(conversation);
-  return side === 0 ? pairKey(low, high) : pairKey(high, low);
 }
