@@ -10,6 +10,8 @@ export interface LoggedCommand {
   readonly name: string;
   /** How many documents an insert brings, or statements an update or a delete. */
   readonly brought: number;
+  /** On which connection it was sent. */
+  readonly connection: unknown;
   /** Place of its start among all events. */
   readonly began: number;
   /** Place of its answer among all events; undefined while there is none. */
@@ -25,11 +27,12 @@ export class CommandLog {
   #events = 0;
 
   watch(client: MongoClient): void {
-    client.on('commandStarted', ({ command, commandName, requestId }) => {
+    client.on('commandStarted', ({ command, commandName, connectionId, requestId }) => {
       const on = command[commandName];
       const logged: LoggedCommand = {
         name: typeof on === 'string' ? `${commandName} ${on}` : commandName,
         brought: broughtBy(command),
+        connection: connectionId,
         began: this.#events++,
         ended: undefined,
         returned: 0,

@@ -8,7 +8,7 @@ import type { Collections } from './collections.ts';
 import type { Conversations, Head } from './conversations.ts';
 import { moveDocuments } from './cursor-writer.ts';
 import { insertAll } from './failure.ts';
-import { rowKey, type Side, sideOf } from './keys.ts';
+import { otherSide, rowKey, type Side, sideOf } from './keys.ts';
 import { type LivingReader, rangesOf } from './living-reader.ts';
 import { type Item, type Living, type PlannedMove, planSteps, type Step } from './plan.ts';
 import type { Recent, RowCursors } from './recent.ts';
@@ -79,7 +79,7 @@ export class QuickMoves {
     if (first === undefined) return undefined;
     const { c } = first;
     const side = sideOfMove(first.operation as AdvanceOp);
-    const row = recent.rowOf(rowKey(c, side));
+    const row = this.#rowOf(c, side);
     const bound = conversations.bound(c);
     const head: Head = { ...bound, s: Math.max(bound.s, recent.lastOf(c)) };
     // Where the conversation ends is known by the server alone.
@@ -92,6 +92,12 @@ export class QuickMoves {
     const steps = planSteps(c, items, { rows, head, living: side === 0 ? [known, NOTHING] : [NOTHING, known] });
     const move = steps.findLast((step) => step.move !== undefined)?.move;
     return move && { c, side, row, steps, move };
+  }
+
+  #rowOf(c: string, side: Side): RowCursors | undefined {
+    const { recent } = this.#parts;
+    const row = recent.rowOf(rowKey(c, side));
+    return row && { ...row, in: Math.max(row.in, recent.lastBy(c, otherSide(side))) };
   }
 
   /** Removes moves that were not made, unless somebody else has made the same. */
