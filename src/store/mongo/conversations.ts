@@ -29,6 +29,8 @@ const NOTHING: Head = { s: 0, at: 0, low: 0 };
 const HEADS_KEPT = 16_384;
 /** Conversations asked for in one query. */
 export const CHUNK = 200;
+/** For reads that may find more than the 101 documents that a server puts into its first answer: one answer for all. */
+export const ONE_ANSWER = { batchSize: 1000 } as const;
 
 export class Conversations {
   readonly #collections: Collections;
@@ -49,7 +51,7 @@ export class Conversations {
     const found = new Map<string, RowDocument>();
     for (const _ids of chunks(keys, 2 * CHUNK)) {
       const persons = [...new Set(_ids.map((key) => peopleOf(key)[0]))];
-      const rows = this.#collections.rows.find({ _id: { $in: _ids }, person: { $in: persons } });
+      const rows = this.#collections.rows.find({ _id: { $in: _ids }, person: { $in: persons } }, ONE_ANSWER);
       for await (const row of rows) {
         found.set(row._id, row);
         this.#recent.noteRow(row._id, row);
@@ -108,7 +110,7 @@ export class Conversations {
     const found: MessageDocument[] = [];
     for (const chunk of chunks(places, CHUNK)) {
       const $or = chunk.map(({ c, from }) => ({ c, s: { $gte: from } }));
-      found.push(...(await this.#collections.messages.find(alternatives($or)).toArray()));
+      found.push(...(await this.#collections.messages.find(alternatives($or), ONE_ANSWER).toArray()));
     }
     return found;
   }

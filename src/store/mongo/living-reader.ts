@@ -6,7 +6,7 @@ import type { AdvanceOp } from '../../core/ports.ts';
 import { MAX_PASSED_PER_MOVE } from '../../core/ports.ts';
 import { allLimited } from './all-limited.ts';
 import type { Collections } from './collections.ts';
-import { alternatives, CHUNK, type CursorRow, chunks, cursorsOf, type Head } from './conversations.ts';
+import { alternatives, CHUNK, type CursorRow, chunks, cursorsOf, type Head, ONE_ANSWER } from './conversations.ts';
 import type { MessageDocument } from './documents.ts';
 import { otherSide, rowKey, type Side, sideOf } from './keys.ts';
 import type { Item, Living } from './plan.ts';
@@ -102,7 +102,7 @@ export class LivingReader {
   }
 
   #find(filter: object) {
-    return this.#collections.messages.find<Found>(filter, { projection: { c: 1, s: 1, f: 1 } });
+    return this.#collections.messages.find<Found>(filter, { ...ONE_ANSWER, projection: { c: 1, s: 1, f: 1 } });
   }
 }
 

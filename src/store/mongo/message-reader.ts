@@ -5,7 +5,7 @@ import type { ConversationView, Message, MessageView } from '../../core/message.
 import type { MessageRange } from '../../core/ports.ts';
 import type { Claims } from './claims.ts';
 import type { Collections } from './collections.ts';
-import { alternatives, CHUNK, type Conversations, chunks, cursorsOf, type Rows } from './conversations.ts';
+import { alternatives, CHUNK, type Conversations, chunks, cursorsOf, ONE_ANSWER, type Rows } from './conversations.ts';
 import { type MessageDocument, type RowDocument, toMessage } from './documents.ts';
 import { conversationKey, otherSide, sideOf } from './keys.ts';
 import type { Recent } from './recent.ts';
@@ -109,7 +109,7 @@ export class MessageReader {
   }
 
   async unreadCounts(userId: string): Promise<{ otherId: string; count: number }[]> {
-    const rows = await this.#parts.collections.rows.find({ person: userId, open: true }).toArray();
+    const rows = await this.#parts.collections.rows.find({ person: userId, open: true }, ONE_ANSWER).toArray();
     const counts: { otherId: string; count: number }[] = [];
     for (const chunk of chunks(rows, OPEN_AT_ONCE)) {
       const asked = chunk.map(({ other }) => ({ c: conversationKey(userId, other), other }));
@@ -126,12 +126,12 @@ export class MessageReader {
   async listPartners(userId: string, limit: number): Promise<string[]> {
     if (limit <= 0) return [];
     const { collections } = this.#parts;
-    const rows = await collections.rows.find({ person: userId }).sort(LIST_ORDER).limit(limit).toArray();
+    const rows = await collections.rows.find({ person: userId }, ONE_ANSWER).sort(LIST_ORDER).limit(limit).toArray();
     const partners: string[] = [];
     for (const chunk of chunks(rows, CHUNK)) {
       const first = alternatives(chunk.map(({ other }) => ({ c: conversationKey(userId, other), s: 1 })));
       const begun = new Set(
-        (await collections.messages.find(first, { projection: { c: 1 } }).toArray()).map((m) => m.c),
+        (await collections.messages.find(first, { ...ONE_ANSWER, projection: { c: 1 } }).toArray()).map((m) => m.c),
       );
       for (const { other } of chunk) if (begun.has(conversationKey(userId, other))) partners.push(other);
     }
@@ -141,7 +141,7 @@ export class MessageReader {
   #after(c: string, { afterSeq, limit }: { afterSeq: number; limit: number }): Promise<MessageDocument[]> {
     const { messages } = this.#parts.collections;
     return messages
-      .find({ c, s: { $gt: afterSeq } })
+      .find({ c, s: { $gt: afterSeq } }, ONE_ANSWER)
       .sort(OLDEST_FIRST)
       .limit(limit)
       .toArray();
@@ -161,7 +161,7 @@ export class MessageReader {
       before = Math.min(before, (newest?.s ?? 0) + 1) - skip;
     }
     const found = await messages
-      .find({ c, s: { $lt: before } })
+      .find({ c, s: { $lt: before } }, ONE_ANSWER)
       .sort(NEWEST_FIRST)
       .limit(range.limit)
       .toArray();
@@ -177,7 +177,7 @@ export class MessageReader {
             activity: { $lte: after.activity },
             $or: [{ activity: { $lt: after.activity } }, { other: { $gt: after.other } }],
           };
-    return this.#parts.collections.rows.find(filter).sort(LIST_ORDER).limit(limit).toArray();
+    return this.#parts.collections.rows.find(filter, ONE_ANSWER).sort(LIST_ORDER).limit(limit).toArray();
   }
 
   /** The conversations that have a message, in the order asked. */
