@@ -80,7 +80,11 @@ export async function createApp(config: Config, replacements: Replacements = {})
       await openStore({
         ...{ config, clock, log, instanceId },
         published: async () => core?.publisher.published() ?? true,
-        onUnpublished: (userIds) => broker.endEpochs(userIds),
+        onUnpublished: async (conversations) => {
+          if (core === undefined) return false;
+          for (const { people, sinceMs } of conversations) await core.publisher.publishAgain(...people, sinceMs);
+          return core.publisher.published();
+        },
       }),
     );
     const metrics = stack.use(new PrometheusMetrics());

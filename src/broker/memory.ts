@@ -7,7 +7,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { StreamEvent, StreamPosition, TransientEvent } from '../core/events.ts';
-import type { Broker, History, StreamEntry, StreamListener } from '../core/ports.ts';
+import type { AppendEntry, Broker, History, StreamEntry, StreamListener } from '../core/ports.ts';
 import type { Clock, Timer } from '../time/clock.ts';
 
 export interface MemoryBrokerOptions {
@@ -33,6 +33,7 @@ interface Stream {
   readonly listeners: Set<StreamListener>;
 }
 
+const NO_GAPS = [] as const;
 const TRIM_INTERVAL_MS = 60_000;
 
 export class MemoryBroker implements Broker, AsyncDisposable {
@@ -59,9 +60,10 @@ export class MemoryBroker implements Broker, AsyncDisposable {
     return this.#streams.size;
   }
 
-  append(entries: readonly { readonly userId: string; readonly event: StreamEvent }[]): Promise<void> {
+  /** One process publishes in the order of its commits, so there are no gaps. */
+  append(entries: readonly AppendEntry[]): Promise<readonly []> {
     for (const { userId, event } of entries) this.#appendOne(userId, event);
-    return Promise.resolve();
+    return Promise.resolve(NO_GAPS);
   }
 
   publishToUser(userId: string, event: TransientEvent): Promise<void> {

@@ -6,6 +6,7 @@ import { ConnectionLimits } from '../core/connection-limits.ts';
 import type { StreamEvent } from '../core/events.ts';
 import { GroupCommit } from '../core/group-commit.ts';
 import type { Metrics } from '../core/metrics.ts';
+import { MissingMessages } from '../core/missing-messages.ts';
 import { Policy } from '../core/policy.ts';
 import type { Broker, MessagePolicy, MessageStore, PresenceStore, UserDirectory } from '../core/ports.ts';
 import { PresenceTracker } from '../core/presence.ts';
@@ -45,6 +46,8 @@ export interface Core {
 }
 
 const PRESENCE_COALESCE_MS = 50;
+/** What a dead instance did not publish is published by others at most this long after its lease, in milliseconds. */
+const RECOVERY_MS = 60_000;
 
 /** Builds the core and takes this instance's lease. */
 export async function composeCore(dependencies: CoreDependencies): Promise<Core> {
@@ -68,7 +71,8 @@ export async function composeCore(dependencies: CoreDependencies): Promise<Core>
     log.error('publish.failed', { users: userIds.length }, error);
     registry.doubt(userIds);
   };
-  const publisher = new Publisher(broker, metrics, { onPublishFailed }, clock);
+  const missing = new MissingMessages(store.messages, { recentMs: config.server.instanceLeaseMs + RECOVERY_MS });
+  const publisher = new Publisher(broker, metrics, { onPublishFailed }, clock, { missing });
   const commits = new GroupCommit(store.messages, { metrics });
   const chat = new Chat({ store: store.messages, commits, publisher, policy, messagePolicy, clock, limits, metrics });
   const presence = new PresenceTracker(

@@ -4,6 +4,7 @@ import { openRedisBroker } from '../broker/redis/broker.ts';
 import type { Config } from '../config.ts';
 import type { Broker, MessageStore, PresenceStore, UserDirectory } from '../core/ports.ts';
 import type { Logger } from '../ops/logger.ts';
+import type { UnpublishedConversation } from '../store/mongo/journal.ts';
 import { openMongoStore } from '../store/mongo/store.ts';
 import { openSqliteStore } from '../store/sqlite/store.ts';
 import type { SharedClock } from '../time/shared-clock.ts';
@@ -16,7 +17,7 @@ export interface StorageDependencies {
   readonly instanceId: string;
   /** See `MongoStoreOptions`. */
   readonly published: () => Promise<boolean>;
-  readonly onUnpublished: (userIds: readonly string[]) => Promise<void>;
+  readonly onUnpublished: (conversations: readonly UnpublishedConversation[]) => Promise<boolean>;
 }
 
 export interface Store extends AsyncDisposable {

@@ -248,6 +248,26 @@ export interface StreamEntry {
   readonly event: StreamEvent;
 }
 
+/** An event for a user's stream. */
+export interface AppendEntry {
+  readonly userId: string;
+  readonly event: StreamEvent;
+  /** For a message: the seq after which the stream lacks nothing of the conversation. Absent: the one before its own. */
+  readonly afterSeq?: number;
+}
+
+/**
+ * What an append left out of one user's stream, because a message before it is not there: another instance has committed
+ * that one and has not published it (yet, or never).
+ */
+export interface StreamGap {
+  readonly userId: string;
+  /** In their order; the first is the message before which something is missing. */
+  readonly entries: readonly AppendEntry[];
+  /** The newest message of that conversation in the stream; absent: the broker does not know any. */
+  readonly afterSeq?: number;
+}
+
 /** What a subscriber of one user's stream is told; calls come in stream order. */
 export interface StreamListener {
   onEntry(entry: StreamEntry): void;
@@ -270,10 +290,12 @@ export interface History {
  *
  * Guarantees: append to the log and publish to the subscribers are one atomic step per user; offsets are 1, 2, 3… within
  * an epoch; an epoch exists from the first read or append on; a subscription that has resolved misses nothing that is
- * appended later, or says `onDoubt`; appends of one call and of successive calls keep their order per user.
+ * appended later, or says `onDoubt`; appends of one call and of successive calls keep their order per user. A broker that
+ * several instances share also keeps the messages of a conversation in the order of their seq, each once per stream: what
+ * is there already is passed over, and what follows a gap is left out and answered.
  */
 export interface Broker {
-  append(entries: readonly { readonly userId: string; readonly event: StreamEvent }[]): Promise<void>;
+  append(entries: readonly AppendEntry[]): Promise<readonly StreamGap[]>;
   /** To the subscribers of one user, on every instance; not kept. */
   publishToUser(userId: string, event: TransientEvent): Promise<void>;
   /** To every instance's `onBroadcast`; not kept. `audience`: only for these users; absent = for everybody. */

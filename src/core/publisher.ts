@@ -3,13 +3,15 @@
  *
  * One append runs at a time and what comes meanwhile is the next: so streams have the order of the commits, also when the
  * broker refuses for a while. A refused append is repeated until the broker takes it; an event that was left out would
- * be missing behind a history that looks whole. A broker that took it and said no makes a repeat, not a loss. Events that
+ * be missing behind a history that looks whole. A broker that took it and said no makes a repeat, not a loss. What it leaves
+ * out, because another instance has not published what comes before, is published together with that. Events that
  * are given up at the bound end the epochs of their users' streams before anything later is appended to them.
  */
 import { type Clock, systemClock, type Timer } from '../time/clock.ts';
 import type { StreamEvent, TransientEvent } from './events.ts';
 import type { Metrics } from './metrics.ts';
-import type { Broker } from './ports.ts';
+import type { MissingMessages } from './missing-messages.ts';
+import type { AppendEntry, Broker, StreamGap } from './ports.ts';
 
 export interface PublishFailureListener {
   /** The broker did not take events of these users; they are kept and tried again. */
@@ -21,12 +23,12 @@ export interface PublisherOptions {
   readonly maxBatch?: number;
   /** Most entries that may wait for the broker; beyond it the oldest are given up and counted. Default 200,000. */
   readonly maxWaiting?: number;
+  /** Where messages are found that other instances have not published. Default: a stream with a gap begins a new epoch. */
+  readonly missing?: Pick<MissingMessages, 'fill' | 'since'>;
 }
 
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 2000;
-
-type Entry = Parameters<Broker['append']>[0][number];
 
 export class Publisher {
   readonly #broker: Broker;
@@ -35,7 +37,8 @@ export class Publisher {
   readonly #clock: Clock;
   readonly #maxBatch: number;
   readonly #maxWaiting: number;
-  #waiting: Entry[] = [];
+  readonly #missing: PublisherOptions['missing'];
+  #waiting: AppendEntry[] = [];
   /** Entries ever published. */
   #published = 0;
   /** Who waits until that many entries are settled, ascending. */
@@ -59,6 +62,7 @@ export class Publisher {
     this.#clock = clock;
     this.#maxBatch = options.maxBatch ?? 1000;
     this.#maxWaiting = options.maxWaiting ?? 200_000;
+    this.#missing = options.missing;
   }
 
   /** Appends `event` to the stream of each of `userIds` (duplicates count once) and publishes it. */
@@ -74,6 +78,16 @@ export class Publisher {
       this.#metrics.count('chat_publish_lost_total', undefined, lost.length);
     }
     this.#running ??= this.#run();
+  }
+
+  /**
+   * Publishes what two people wrote to each other since then, for an instance that may not have: a broker that instances share
+   * passes over what it has.
+   */
+  async publishAgain(userId: string, otherId: string, sinceMs: number): Promise<void> {
+    for (const event of (await this.#missing?.since(userId, otherId, sinceMs)) ?? []) {
+      this.publish(event, event.message.receiverId, event.message.senderId);
+    }
   }
 
   /**
@@ -101,11 +115,13 @@ export class Publisher {
   async #run(): Promise<void> {
     let retryMs = FIRST_RETRY_MS;
     while (this.#waiting.length > 0) {
-      const batch = this.#waiting.splice(0, this.#maxBatch);
+      let batch: readonly AppendEntry[] = this.#waiting.splice(0, this.#maxBatch);
       const lastTry = this.#closed;
       try {
         if (this.#broken.size > 0) await this.#endEpochs();
-        await this.#broker.append(batch);
+        const gaps = await this.#broker.append(batch);
+        batch = gaps.flatMap((gap) => gap.entries);
+        if (gaps.length > 0) this.#waiting = [...(await this.#fill(gaps)), ...this.#waiting];
         retryMs = FIRST_RETRY_MS;
         if (this.#broken.size === 0) this.#settle(this.#published - this.#waiting.length, true);
       } catch (error) {
@@ -119,6 +135,20 @@ export class Publisher {
     }
     this.#running = undefined;
     this.#settle(Number.POSITIVE_INFINITY, false);
+  }
+
+  /** What to append before anything else: what was left out, with what is missing before it. */
+  async #fill(gaps: readonly StreamGap[]): Promise<AppendEntry[]> {
+    this.#metrics.count('chat_publish_gaps_total', undefined, gaps.length);
+    const filled = await Promise.all(
+      gaps.map(async (gap): Promise<AppendEntry[]> => {
+        const entries = await this.#missing?.fill(gap);
+        if (entries !== undefined) return entries;
+        this.#broken.add(gap.userId);
+        return gap.entries.map((entry, index) => (index === 0 ? { ...entry, afterSeq: 0 } : entry));
+      }),
+    );
+    return filled.flat();
   }
 
   #settle(count: number, taken: boolean): void {

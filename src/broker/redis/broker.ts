@@ -9,7 +9,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { StreamEvent, StreamPosition, TransientEvent } from '../../core/events.ts';
-import type { Broker, History, StreamEntry, StreamListener } from '../../core/ports.ts';
+import type { AppendEntry, Broker, History, StreamEntry, StreamGap, StreamListener } from '../../core/ports.ts';
 import { type Clock, systemClock } from '../../time/clock.ts';
 import { DEFAULT_PREFIX, Names, type StreamNames, slotOf } from './names.ts';
 import { APPEND, END_EPOCH, READ, type Script, TOP } from './scripts.ts';
@@ -42,15 +42,16 @@ export interface RedisBrokerOptions {
   readonly onError?: (error: unknown) => void;
 }
 
-type Entry = Parameters<Broker['append']>[0][number];
-
 interface UserAppend {
+  readonly userId: string;
   readonly names: StreamNames;
   readonly slot: number;
-  readonly entries: Entry[];
+  readonly entries: AppendEntry[];
   readonly args: string[];
 }
 
+/** Arguments of the script for each entry. */
+const ARGS_PER_ENTRY = 5;
 /** Entries in one script: about a millisecond of the server's time, in which it does nothing else. */
 const MAX_ENTRIES_PER_SCRIPT = 200;
 
@@ -79,9 +80,9 @@ export class RedisBroker implements Broker, AsyncDisposable {
   readonly #idleMs: string;
   readonly #self = randomBytes(9).toString('base64url');
   /** Ids of entries whose append was sent and not answered with yes. */
-  readonly #unsure = new WeakMap<Entry, string>();
+  readonly #unsure = new WeakMap<AppendEntry, string>();
   /** Entries of appends that failed in part, which are in their logs. */
-  readonly #taken = new WeakSet<Entry>();
+  readonly #taken = new WeakSet<AppendEntry>();
   #counter = 0;
 
   /** Use `openRedisBroker`. */
@@ -125,21 +126,25 @@ export class RedisBroker implements Broker, AsyncDisposable {
   /** Connects, and shows by a trial append that everything needed is allowed. Call once. */
   async open(host: string, port: number, cluster: boolean): Promise<void> {
     await this.#topology.open(host, port, cluster);
-    const { channel, place, log } = this.#names.trial;
-    const ofTrial = ['1', '1000', '1000', this.#newId(), '1', '1', '-', '{}'];
-    await this.#topology.run(APPEND, slotOf(channel), [place, log, channel], ofTrial);
+    const { channel, place, log, seqs } = this.#names.trial;
+    const ofTrial = ['1', '1000', '1000', this.#newId(), '1', '1', '-', '{}', 'x', '1', ''];
+    await this.#topology.run(APPEND, slotOf(channel), [place, log, channel, seqs], ofTrial);
     await this.#subscriptions.open();
   }
 
-  async append(entries: readonly Entry[]): Promise<void> {
+  async append(entries: readonly AppendEntry[]): Promise<readonly StreamGap[]> {
     const users = this.#groupByUser(entries);
     const scripts = this.#topology.isSingle ? joinSmall(users) : users.map((user) => [user]);
     const outcomes = await Promise.allSettled(scripts.map((group) => this.#appendGroup(group)));
     const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed === undefined) return;
+    if (failed === undefined)
+      return outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? outcome.value : []));
     for (const [index, outcome] of outcomes.entries()) {
       if (outcome.status === 'rejected') continue;
-      for (const user of scripts[index] ?? []) for (const entry of user.entries) this.#taken.add(entry);
+      // What was left before a gap goes again with the rest.
+      const left = new Set(outcome.value.flatMap((gap) => gap.entries));
+      for (const user of scripts[index] ?? [])
+        for (const entry of user.entries) if (!left.has(entry)) this.#taken.add(entry);
     }
     throw failed.reason;
   }
@@ -180,7 +185,7 @@ export class RedisBroker implements Broker, AsyncDisposable {
 
   async top(userId: string): Promise<StreamPosition> {
     const names = this.#names.of(userId);
-    const reply = await this.#run(TOP, names, [names.place, names.log], [this.#newId(), this.#idleMs]);
+    const reply = await this.#run(TOP, names, [names.place, names.log, names.seqs], [this.#newId(), this.#idleMs]);
     const [epoch, offset] = Array.isArray(reply) ? (reply as unknown[]) : [];
     if (typeof epoch !== 'string' || typeof offset !== 'number') throw new Error('Redis answered no place');
     const top = { epoch, offset };
@@ -203,7 +208,7 @@ export class RedisBroker implements Broker, AsyncDisposable {
     return Promise.resolve();
   }
 
-  #groupByUser(entries: readonly Entry[]): UserAppend[] {
+  #groupByUser(entries: readonly AppendEntry[]): UserAppend[] {
     const users = new Map<string, UserAppend>();
     let event: StreamEvent | undefined;
     let text = '';
@@ -217,38 +222,39 @@ export class RedisBroker implements Broker, AsyncDisposable {
       if (user === undefined) {
         const names = this.#names.of(entry.userId);
         const slot = this.#topology.isSingle ? 0 : slotOf(names.channel);
-        user = { names, slot, entries: [], args: [] };
+        user = { userId: entry.userId, names, slot, entries: [], args: [] };
         users.set(entry.userId, user);
       }
       user.entries.push(entry);
-      user.args.push(this.#unsure.get(entry) ?? this.#newId(), text);
+      user.args.push(this.#unsure.get(entry) ?? this.#newId(), text, ...placeOf(entry));
     }
     return [...users.values()];
   }
 
-  async #appendGroup(group: readonly UserAppend[]): Promise<void> {
+  async #appendGroup(group: readonly UserAppend[]): Promise<StreamGap[]> {
     const [first] = group;
-    if (first === undefined) return;
+    if (first === undefined) return [];
     const keys: string[] = [];
     const again = group.some((user) => user.entries.some((entry) => this.#unsure.has(entry))) ? '1' : '0';
     const args = [this.#maxEvents, this.#maxAgeMs, this.#idleMs, this.#newId(), again];
     for (const { names, entries, args: texts } of group) {
-      keys.push(names.place, names.log, names.channel);
+      keys.push(names.place, names.log, names.channel, names.seqs);
       args.push(String(entries.length));
       for (const text of texts) args.push(text);
     }
     try {
-      await this.#topology.run(APPEND, first.slot, keys, args);
+      return toGaps(await this.#topology.run(APPEND, first.slot, keys, args), group);
     } catch (error) {
       for (const user of group) {
-        for (const [index, entry] of user.entries.entries()) this.#unsure.set(entry, user.args[index * 2] ?? '');
+        for (const [index, entry] of user.entries.entries())
+          this.#unsure.set(entry, user.args[index * ARGS_PER_ENTRY] ?? '');
       }
       throw error;
     }
   }
 
   #endEpoch(names: StreamNames, epoch: string): Promise<unknown> {
-    const keys = [names.place, names.log, names.channel];
+    const keys = [names.place, names.log, names.channel, names.seqs];
     return this.#run(END_EPOCH, names, keys, [this.#newId(), this.#idleMs, epoch]);
   }
 
@@ -261,6 +267,26 @@ export class RedisBroker implements Broker, AsyncDisposable {
     this.#counter += 1;
     return `${this.#self}${this.#counter.toString(36)}`;
   }
+}
+
+/** Conversation, seq and the seq after which nothing is missing, as the script takes them; empty for what is no message. */
+function placeOf({ afterSeq, event, userId }: AppendEntry): [conversation: string, seq: string, after: string] {
+  if (event.type !== 'messageSent') return ['', '', ''];
+  const { receiverId, senderId, seq } = event.message;
+  return [senderId === userId ? receiverId : senderId, String(seq), afterSeq === undefined ? '' : String(afterSeq)];
+}
+
+/** @throws Error if the answer is not that of the script. */
+function toGaps(reply: unknown, group: readonly UserAppend[]): StreamGap[] {
+  if (!Array.isArray(reply)) throw new Error('Redis answered an append with something else');
+  const gaps: StreamGap[] = [];
+  for (let at = 0; at < reply.length; at += 3) {
+    const user = group[Number(reply[at])];
+    const entries = user?.entries.slice(Number(reply[at + 1])) ?? [];
+    const afterSeq = Number(reply[at + 2]);
+    if (user !== undefined) gaps.push({ userId: user.userId, entries, ...(afterSeq >= 0 && { afterSeq }) });
+  }
+  return gaps;
 }
 
 /** Puts users together into scripts of a bounded size, in order. */

@@ -9,6 +9,8 @@ export interface StreamNames {
   readonly place: string;
   /** The log, a Redis stream with entry ids `timeMs-offset`. */
   readonly log: string;
+  /** The newest seq of each conversation that is in the stream, a hash by the other person's id. */
+  readonly seqs: string;
   /** The sharded channel that entries and transient events go through. */
   readonly channel: string;
 }
@@ -30,13 +32,14 @@ export class Names {
     this.trial = {
       place: `${prefix}trial:{start}:place`,
       log: `${prefix}trial:{start}:log`,
+      seqs: `${prefix}trial:{start}:seqs`,
       channel: `${prefix}trial:{start}`,
     };
   }
 
   of(userId: string): StreamNames {
     const channel = `${this.#prefix}{${escapeTag(userId)}}`;
-    return { channel, place: `${channel}:place`, log: `${channel}:log` };
+    return { channel, place: `${channel}:place`, log: `${channel}:log`, seqs: `${channel}:seqs` };
   }
 
   /** Channel alone, for what needs no keys. */

@@ -47,7 +47,7 @@ export class Subscriptions {
   constructor(options: SubscriptionsOptions) {
     this.#options = options;
     const channel = options.names.broadcast;
-    this.#broadcast = this.#newStream({ channel, place: channel, log: channel });
+    this.#broadcast = this.#newStream({ channel, place: channel, log: channel, seqs: channel });
     this.#streams.set(channel, this.#broadcast);
   }
 

@@ -14,6 +14,15 @@ import { type Announcement, announce } from './row-updates.ts';
 /** An entry younger than this may be of a batch whose instance is about to have its first lease, in milliseconds. */
 const SUSPECT_AFTER_MS = 1000;
 const ENTRIES_AT_ONCE = 100;
+/** A message waits at most this long between its time and the entry of its batch, in milliseconds. */
+const QUEUED_MS = 60_000;
+
+/** A conversation in which something may be stored and not published. */
+export interface UnpublishedConversation {
+  readonly people: readonly [string, string];
+  /** No message that is not published is older. */
+  readonly sinceMs: number;
+}
 
 export interface JournalParts {
   readonly collections: Collections;
@@ -25,8 +34,8 @@ export interface JournalParts {
    * them; false if some were given up.
    */
   readonly published: () => Promise<boolean>;
-  /** Told whose streams lack events that nobody will publish. Rejecting leaves it to the next look. */
-  readonly onUnpublished: (userIds: readonly string[]) => Promise<void>;
+  /** Told of which conversations nobody else will publish what is new. False leaves it to the next look. */
+  readonly onUnpublished: (conversations: readonly UnpublishedConversation[]) => Promise<boolean>;
   readonly onError: (error: unknown) => void;
 }
 
@@ -86,9 +95,13 @@ export class Journal {
     const suspects = found.filter(({ _id }) => !this.#cared.has(_id));
     for (let from = 0; from < suspects.length; from += ENTRIES_AT_ONCE) {
       const entries = suspects.slice(from, from + ENTRIES_AT_ONCE);
-      const conversations = [...new Set(entries.flatMap(({ cs }) => cs))];
-      await this.reveal(conversations);
-      await onUnpublished([...new Set(conversations.flatMap(peopleOf))]);
+      const since = new Map<string, number>();
+      for (const { at, cs } of entries) {
+        for (const c of cs) since.set(c, Math.min(since.get(c) ?? Number.POSITIVE_INFINITY, at - QUEUED_MS));
+      }
+      await this.reveal(since.keys());
+      const isTaken = await onUnpublished([...since].map(([c, sinceMs]) => ({ people: peopleOf(c), sinceMs })));
+      if (!isTaken) return;
       await collections.journal.deleteMany({ _id: { $in: entries.map(({ _id }) => _id) } });
     }
   }

@@ -15,7 +15,7 @@ import { type ConnectionOptions, connect, explain } from './connection.ts';
 import { Conversations } from './conversations.ts';
 import { CursorWriter } from './cursor-writer.ts';
 import { guarded, unavailable } from './failure.ts';
-import { Journal } from './journal.ts';
+import { Journal, type UnpublishedConversation } from './journal.ts';
 import { LivingReader } from './living-reader.ts';
 import { MessageReader } from './message-reader.ts';
 import { MessageWriter } from './message-writer.ts';
@@ -53,10 +53,10 @@ export interface MongoStoreOptions extends ConnectionOptions {
    */
   readonly published?: () => Promise<boolean>;
   /**
-   * Told, with each sweep, whose streams lack events of messages that are stored and whose instance cannot publish them any
-   * more. If it rejects, they are told again. Default: nothing happens.
+   * Told, with each sweep, of conversations with messages that are stored and whose instance cannot publish them any more.
+   * Answered with false, they are told again. Default: nothing happens.
    */
-  readonly onUnpublished?: (userIds: readonly string[]) => Promise<void>;
+  readonly onUnpublished?: (conversations: readonly UnpublishedConversation[]) => Promise<boolean>;
 }
 
 export interface MongoStore extends AsyncDisposable {
@@ -102,7 +102,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     conversations,
     instanceId: options.instanceId ?? randomUUID(),
     published: options.published ?? (async () => true),
-    onUnpublished: options.onUnpublished ?? (async () => undefined),
+    onUnpublished: options.onUnpublished ?? (async () => true),
     onError,
   });
   const upkeep = new Upkeep(onError);

@@ -38,7 +38,7 @@ function open(
   return { ...opened, sink };
 }
 
-const append = (number: number): Promise<void> =>
+const append = (number: number): Promise<unknown> =>
   broker.append([
     {
       userId: 'bob',

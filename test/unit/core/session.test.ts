@@ -30,7 +30,7 @@ async function commit(id: string): Promise<Message> {
   return outcome.message;
 }
 
-function publish(message: Message): Promise<void> {
+function publish(message: Message): Promise<unknown> {
   return broker.append([{ userId: 'bob', event: { type: 'messageSent', message } }]);
 }
 

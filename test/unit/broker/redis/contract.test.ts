@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import { openRedisBroker, type RedisBrokerOptions } from '../../../../src/broker/redis/broker.ts';
 import { describeBroker, type OpenBroker } from '../../../contract/broker.contract.ts';
 import { describeBrokerEpochs } from '../../../contract/broker-epochs.contract.ts';
+import { describeBrokerGaps } from '../../../contract/broker-gaps.contract.ts';
 import {
   ACL_PASSWORD,
   ACL_USER,
@@ -43,6 +44,7 @@ describe.skipIf(redisSkipReason !== undefined)(
       const url = (): string => given ?? server?.url ?? '';
       describeBroker('RedisBroker', () => open({ url: url() }));
       describeBrokerEpochs('RedisBroker', () => open({ url: url() }));
+      describeBrokerGaps('RedisBroker', () => open({ url: url() }));
     });
 
     describe('a server with TLS and an ACL user', () => {
@@ -56,6 +58,7 @@ describe.skipIf(redisSkipReason !== undefined)(
         tls: { ca: readFileSync(TLS_CA) },
       });
       describeBroker('RedisBroker', () => open(secure()));
+      describeBrokerGaps('RedisBroker', () => open(secure()));
     });
 
     describe('a cluster of three', () => {
@@ -66,6 +69,7 @@ describe.skipIf(redisSkipReason !== undefined)(
       afterAll(() => cluster[Symbol.asyncDispose]());
       describeBroker('RedisBroker', () => open({ url: cluster.servers[0]?.url ?? '' }));
       describeBrokerEpochs('RedisBroker', () => open({ url: cluster.servers[0]?.url ?? '' }));
+      describeBrokerGaps('RedisBroker', () => open({ url: cluster.servers[0]?.url ?? '' }));
     });
   },
 );

@@ -16,7 +16,8 @@ const CHANNEL = 'carepro_{bob}';
 const nobody = { onEntry: () => {}, onTransient: () => {}, onDoubt: () => {} };
 
 function sent(id: string): StreamEvent {
-  const message = { id, seq: 1, senderId: 'alice', receiverId: 'bob', text: 'text', sentAtMs: 1 };
+  // Each the first of a conversation, so that none leaves a gap.
+  const message = { id, seq: 1, senderId: `sender of ${id}`, receiverId: 'bob', text: 'text', sentAtMs: 1 };
   return { type: 'messageSent', message };
 }
 
@@ -73,7 +74,7 @@ describe.skipIf(redisSkipReason !== undefined)(`Faults of Redis ${redisSkipReaso
       timeout: 15_000,
       interval: 20,
     });
-  const rejects = (append: Promise<void>): Promise<unknown> =>
+  const rejects = (append: Promise<unknown>): Promise<unknown> =>
     append.then(
       () => Promise.reject(new Error('The append was taken')),
       (error: unknown) => error,

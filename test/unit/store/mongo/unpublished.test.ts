@@ -23,7 +23,7 @@ for (const choice of await chooseMongoServers()) {
     afterAll(() => server[Symbol.asyncDispose]());
 
     /** Two instances with leases, the first of which publishes when the test says so. */
-    async function twoInstances(onUnpublished: (userIds: readonly string[]) => Promise<void> = async () => undefined) {
+    async function twoInstances(onUnpublished: () => Promise<boolean> = async () => true) {
       const clock = new FakeClock();
       const database = `chat-unpublished-${randomUUID().slice(0, 8)}`;
       const publishing = Promise.withResolvers<boolean>();
@@ -34,9 +34,10 @@ for (const choice of await chooseMongoServers()) {
           database,
           clock,
           instanceId,
-          onUnpublished: async (userIds) => {
-            await onUnpublished(userIds);
-            told.push(userIds.toSorted());
+          onUnpublished: async (conversations) => {
+            const isTaken = await onUnpublished();
+            if (isTaken) told.push(...conversations.map(({ people }) => people));
+            return isTaken;
           },
           ...options,
         });
@@ -69,10 +70,15 @@ for (const choice of await chooseMongoServers()) {
     });
 
     test('is told again until somebody could be told', async () => {
-      const refuse = vi.fn().mockRejectedValueOnce(new Error('away')).mockResolvedValue(undefined);
+      const refuse = vi
+        .fn()
+        .mockResolvedValueOnce(false)
+        .mockRejectedValueOnce(new Error('away'))
+        .mockResolvedValue(true);
       const { clock, first, second, told } = await twoInstances(refuse);
       await first.messages.write([send('ann', 'bob')]);
       await clock.advance(LEASE_MS);
+      await second.presence.sweep(clock.now());
       await second.presence.sweep(clock.now());
       expect(told).toEqual([]);
       await second.presence.sweep(clock.now());

@@ -1,0 +1,110 @@
+import { expect, test } from 'vitest';
+import type { StreamEvent } from '../../../src/core/events.ts';
+import type { Message, MessageView } from '../../../src/core/message.ts';
+import { noMetrics } from '../../../src/core/metrics.ts';
+import { MissingMessages } from '../../../src/core/missing-messages.ts';
+import type { AppendEntry, MessageRange, StreamGap } from '../../../src/core/ports.ts';
+import { Publisher } from '../../../src/core/publisher.ts';
+import { FakeClock } from '../../fixtures/fake-clock.ts';
+import { FaultyBroker } from '../../fixtures/faulty-broker.ts';
+import { settle } from '../../fixtures/settle.ts';
+
+const message = (seq: number, more: Partial<Message> = {}): Message => ({
+  id: `m${seq}`,
+  seq,
+  senderId: 'ann',
+  receiverId: 'bob',
+  text: 'x',
+  sentAtMs: seq * 1000,
+  ...more,
+});
+const sent = (seq: number): StreamEvent => ({ type: 'messageSent', message: message(seq) });
+const entry = (seq: number, afterSeq?: number): AppendEntry => ({
+  userId: 'bob',
+  event: sent(seq),
+  ...(afterSeq !== undefined && { afterSeq }),
+});
+
+/** A store with the messages 1 to `count`, of which some are deleted. */
+function store(count: number, deleted: readonly number[] = []) {
+  return {
+    listMessages: async (_userId: string, _otherId: string, range: MessageRange): Promise<MessageView[]> => {
+      const all = Array.from({ length: count }, (_, index): MessageView => {
+        const seq = index + 1;
+        return { ...message(seq, deleted.includes(seq) ? { text: '', deletedAtMs: 1 } : {}), status: 'sent' };
+      });
+      if ('afterSeq' in range) return all.filter(({ seq }) => seq > range.afterSeq).slice(0, range.limit);
+      const { beforeSeq = Number.POSITIVE_INFINITY } = range;
+      return all.filter(({ seq }) => seq < beforeSeq).slice(-range.limit);
+    },
+  };
+}
+
+test('a gap is filled with what lies in it, then what was left out', async () => {
+  const missing = new MissingMessages(store(9), { recentMs: 5000 });
+  const read: StreamEvent = { type: 'conversationRead', readerId: 'ann', senderId: 'bob', upToSeq: 1, atMs: 0 };
+  const gap: StreamGap = { userId: 'bob', afterSeq: 2, entries: [entry(5), { userId: 'bob', event: read }] };
+  expect(await missing.fill(gap)).toEqual([entry(3, 2), entry(4, 2), entry(5, 2), { userId: 'bob', event: read }]);
+});
+
+test('a message that was deleted meanwhile is left out', async () => {
+  const missing = new MissingMessages(store(9, [3]), { recentMs: 5000 });
+  expect(await missing.fill({ userId: 'bob', afterSeq: 2, entries: [entry(5)] })).toEqual([entry(4, 2), entry(5, 2)]);
+});
+
+test('where it is not known what the stream has, what is recent is taken for missing', async () => {
+  const missing = new MissingMessages(store(30), { recentMs: 3000 });
+  expect(await missing.fill({ userId: 'bob', entries: [entry(20)] })).toEqual([17, 18, 19, 20].map((n) => entry(n, 0)));
+});
+
+test('a gap that is too long is not filled, and its stream begins a new epoch', async () => {
+  const missing = new MissingMessages(store(1000), { recentMs: 3000 });
+  const gap: StreamGap = { userId: 'bob', afterSeq: 100, entries: [entry(900)] };
+  expect(await missing.fill(gap)).toBeUndefined();
+
+  const clock = new FakeClock();
+  const broker = new FaultyBroker(clock);
+  const { epoch } = await broker.top('bob');
+  const append = broker.append.bind(broker);
+  const appended: (readonly AppendEntry[])[] = [];
+  broker.append = async (entries) => {
+    appended.push(entries);
+    return appended.length === 1 ? [gap] : append(entries);
+  };
+  const publisher = new Publisher(broker, noMetrics, { onPublishFailed: () => undefined }, clock, { missing });
+  publisher.publish(sent(900), 'bob');
+  publisher.publish(sent(901), 'bob');
+  await settle();
+  expect(appended[1]).toEqual([entry(900, 0), entry(901)]);
+  expect((await broker.top('bob')).epoch).not.toBe(epoch);
+});
+
+test('the publisher fills gaps before it goes on, and waits for a store that is away', async () => {
+  const clock = new FakeClock();
+  const broker = new FaultyBroker(clock);
+  const append = broker.append.bind(broker);
+  const first = entry(5);
+  const gaps: StreamGap[][] = [[{ userId: 'bob', afterSeq: 3, entries: [first] }]];
+  broker.append = async (entries) => {
+    const answer = gaps.shift();
+    if (answer !== undefined) return answer;
+    return append(entries);
+  };
+  const messages = store(9);
+  let away = true;
+  const listMessages: typeof messages.listMessages = (...query) =>
+    away ? Promise.reject(new Error('away')) : messages.listMessages(...query);
+  const missing = new MissingMessages({ listMessages }, { recentMs: 1000 });
+  const publisher = new Publisher(broker, noMetrics, { onPublishFailed: () => undefined }, clock, { missing });
+  publisher.publish(sent(5), 'bob');
+  publisher.publish(sent(6), 'bob');
+  gaps.push([{ userId: 'bob', afterSeq: 3, entries: [first, entry(6)] }]);
+  const published = publisher.published();
+  await settle();
+  away = false;
+  await clock.advance(500);
+  expect(await published).toBe(true);
+  const { epoch } = await broker.top('bob');
+  const { entries } = await broker.readSince('bob', { epoch, offset: 0 }, 100);
+  expect(entries.map(({ event }) => (event.type === 'messageSent' ? event.message.seq : 0))).toEqual([4, 5, 6]);
+});
