@@ -10,14 +10,15 @@
  * they keep their order and leave no gap.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type { AnyBulkWriteOperation } from 'mongodb';
 import type { AdvanceOp, AppendOp, WriteOutcome } from '../../core/ports.ts';
-import { allLimited } from './all-limited.ts';
 import type { Claimed, Claims } from './claims.ts';
 import type { Collections } from './collections.ts';
 import { type Conversations, type Head, headOf, type Rows } from './conversations.ts';
 import type { CursorWriter, DueMove } from './cursor-writer.ts';
-import { type MessageDocument, toMessage } from './documents.ts';
-import { insertAll, unavailable, updateAll } from './failure.ts';
+import { type MessageDocument, type RowDocument, toMessage } from './documents.ts';
+import { unavailable, updateAll } from './failure.ts';
+import { insertRuns } from './insert-runs.ts';
 import type { Journal } from './journal.ts';
 import { conversationKey } from './keys.ts';
 import type { Ahead, LivingReader } from './living-reader.ts';
@@ -28,7 +29,6 @@ import { type Announcement, announce, confirm } from './row-updates.ts';
 
 /** Rounds after which a place that is always taken by others is given up. */
 const MAX_ROUNDS = 60;
-const RUNS_AT_ONCE = 16;
 const NO_ROWS: Rows = [undefined, undefined];
 
 /** What was read while the ids were claimed. */
@@ -44,12 +44,6 @@ interface Plan {
   readonly head: Head;
   /** Steps that were carried out. */
   done: number;
-}
-
-/** The messages of a plan, in order. */
-interface Run {
-  readonly plan: Plan;
-  readonly steps: readonly Step[];
 }
 
 export interface WaveWriterParts {
@@ -155,11 +149,15 @@ export class WaveWriter {
     const withMessages = plans.filter((plan) => plan.steps.some((step) => step.message !== undefined));
     const others = plans.filter((plan) => !withMessages.includes(plan));
     for (const plan of others) plan.done = plan.steps.length;
-    const updates = [...withMessages.map(toAnnouncement).flatMap(announce)];
+    const updates: AnyBulkWriteOperation<RowDocument>[] = withMessages.map(toAnnouncement).flatMap(announce);
     // What waits for no message of this batch goes along with them, whatever becomes of them.
     const early = [...others.flatMap((plan) => dueSteps(plan)), ...withMessages.flatMap(earlySteps)];
     const gone = new Set(early.map(({ step }) => step));
-    if (withMessages.length > 0) updates.push(...this.#takeUnconfirmed());
+    if (withMessages.length > 0) {
+      // An announcement confirms what was there before it.
+      for (const { c } of withMessages) this.#unconfirmed.delete(c);
+      updates.push(...this.#takeUnconfirmed());
+    }
     await Promise.all([this.#insert(withMessages), this.#parts.cursors.write(early, updates)]);
     for (const { item, outcome } of gone) item.outcome = outcome;
     const late = withMessages.flatMap((plan) => dueSteps(plan, plan.done)).filter(({ step }) => !gone.has(step));
@@ -172,46 +170,19 @@ export class WaveWriter {
   }
 
   /** Inserts what is planned, and says in `done` how far each plan held. */
-  async #insert(plans: readonly Plan[]): Promise<void> {
-    const runs = plans.map((plan) => ({ plan, steps: messageSteps(plan) }));
-    await Promise.all([
-      this.#insertInRounds(
-        runs.filter(({ steps }) => steps.length === 1),
-        0,
-      ),
-      this.#insertInRounds(
-        runs.filter(({ steps }) => steps.length > 1),
-        RUNS_AT_ONCE,
-      ),
-    ]);
-  }
-
-  /**
-   * While there are more than `few` runs, the next message of each goes in one command. The rest of a few goes in a
-   * command each, side by side: one round trip, however long they are.
-   */
-  async #insertInRounds(runs: readonly Run[], few: number): Promise<void> {
-    const { messages } = this.#parts.collections;
-    let left = runs;
-    let stored = 0;
-    for (; left.length > few; stored += 1) {
-      const { failed } = await insertAll(messages, documentsOf(left.flatMap(({ steps }) => steps[stored] ?? [])));
-      const ended = [...left.entries()].filter(([at, { steps }]) => failed.has(at) || steps.length === stored + 1);
-      await allLimited(ended, RUNS_AT_ONCE, ([at, run]) =>
-        this.#settle(run, failed.has(at) ? stored : stored + 1, failed.get(at)),
-      );
-      const over = new Set(ended.map(([at]) => at));
-      left = left.filter((_, at) => !over.has(at));
-    }
-    await allLimited(left, RUNS_AT_ONCE, async (run) => {
-      const documents = documentsOf(run.steps.slice(stored));
-      const [first] = (await insertAll(messages, documents, true)).failed;
-      await this.#settle(run, stored + (first?.[0] ?? documents.length), first?.[1]);
+  #insert(plans: readonly Plan[]): Promise<void> {
+    const runs = plans.map((plan) => {
+      const steps = messageSteps(plan);
+      return {
+        documents: steps.flatMap(({ message }) => message ?? []),
+        settle: (stored: number, failure?: true | Error) => this.#settle(plan, steps, stored, failure),
+      };
     });
+    return insertRuns(this.#parts.collections.messages, runs);
   }
 
   /** Of the messages in the plan, the first `stored` are durable; the next failed. */
-  async #settle({ plan, steps }: Run, stored: number, failure: true | Error | undefined): Promise<void> {
+  async #settle(plan: Plan, steps: readonly Step[], stored: number, failure: true | Error | undefined): Promise<void> {
     const { conversations, claims, recent } = this.#parts;
     const last = steps[stored - 1]?.message;
     if (last !== undefined) conversations.note(plan.c, headOf(last));
@@ -286,10 +257,6 @@ function outcomesOf(items: readonly Item[]): WriteOutcome[] {
 
 function notCarriedOut(): WriteOutcome {
   return { type: 'failed', error: new Error('It was not carried out') };
-}
-
-function documentsOf(steps: readonly Step[]): MessageDocument[] {
-  return steps.flatMap(({ message }) => message ?? []);
 }
 
 function messageSteps(plan: Plan): Step[] {

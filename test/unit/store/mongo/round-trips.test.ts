@@ -105,6 +105,15 @@ for (const choice of await chooseMongoServers()) {
         await rest(AFTER_SENDING);
       });
 
+      test('for many messages of many conversations', async () => {
+        const { rest, write } = await instance();
+        const sends = Array.from({ length: 60 }, (_, n) => send(`from-${n % 20}`, `to-${n % 20}`));
+        const written = await write(...sends);
+        expect(written).toMatchObject({ trips: 2, waited: { ...SENT, 'insert messages': 7 } });
+        expect(written.outcomes).toMatchObject(sends.map((_, n) => ({ message: { seq: 1 + Math.floor(n / 20) } })));
+        await rest(AFTER_SENDING);
+      });
+
       test('for messages that another instance has sent before', async () => {
         const first = await instance();
         const second = await instance(first.database);
