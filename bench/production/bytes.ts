@@ -20,7 +20,7 @@ export async function bytesPerMessage(database: Db, kind: MongoServerKind): Prom
   for (const name of PER_MESSAGE) {
     const { documents, keys } = await sizesOf(database, name);
     sum += documents + keys;
-    add(name, `a document of ${name} / with its index keys`, documents + keys);
+    add(name, `${name}: a document and its index keys`, documents + keys);
   }
   add('message', 'bytes that a message adds (documents and index keys)', sum);
   const row = await sizesOf(database, 'rows');
@@ -28,8 +28,12 @@ export async function bytesPerMessage(database: Db, kind: MongoServerKind): Prom
   const move = await sizesOf(database, 'moves');
   add('move', 'bytes of a cursor move with index keys', move.documents + move.keys);
   const stats = await database.command({ collStats: 'messages' }).catch((): Document => ({}));
-  if (typeof stats.storageSize === 'number' && typeof stats.count === 'number' && stats.count > 0) {
-    add('stored', `${kind} itself says of messages: storage and indexes each`, storedBytes(stats) / stats.count);
+  if (Number(stats.storageSize) > 0 && Number(stats.count) > 0) {
+    add(
+      'stored',
+      `${kind} itself says of messages: storage and indexes each`,
+      storedBytes(stats) / Number(stats.count),
+    );
   }
   return figures;
 }
