@@ -15,7 +15,7 @@ import { makeUsers, type ScenarioContext, startOurSide } from './context.ts';
 
 const INSTANCES_SCRIPT = new URL('../load/instances.ts', import.meta.url);
 const IDLE_SCRIPT = new URL('../load/idle.ts', import.meta.url);
-const PAIRS = 100;
+const PAIRS = 200;
 const WINDOW = 2;
 const IDLE_CONNECTIONS = 2000;
 const IDLE_WATCHED_MS = 15_000;
@@ -88,12 +88,12 @@ async function measureSecondInstance(
     const measured: Measured = { two: [], oneRedis: [], oneAlone: [] };
     for (let round = 0; round < rounds; round += 1) {
       for (const setup of round % 2 === 0 ? setups : setups.toReversed()) {
-        measured[setup.name].push(await run(setup, acknowledge, warmUpMs, measureMs));
+        measured[setup.name].push(await run(setup, acknowledge, warmUpMs, 2 * measureMs));
       }
     }
     figures.push(...figuresOf(measured, acknowledge));
   }
-  notes.push(`${rounds} rounds of ${measureMs / 1000} s each, alternating; medians`);
+  notes.push(`${rounds} rounds of ${(2 * measureMs) / 1000} s each, alternating; medians`);
   return figures;
 }
 
