@@ -57,6 +57,8 @@ export async function startProductionServers(): Promise<ProductionServers> {
       MONGODB_URI: mongo.uri,
       MONGODB_DATABASE: `bench-${run}-${name}`,
       PRESENCE_AUDIENCE: 'contacts',
+      // The default: with the bench's short one, an instance would sweep five times a second.
+      PRESENCE_GRACE_MS: '5000',
       ...(withRedis && { REDIS_URL: redis.url, REDIS_PREFIX: `bench_${run}_${name}_` }),
     }),
     [Symbol.asyncDispose]: () => held.disposeAsync(),
