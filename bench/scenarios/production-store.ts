@@ -24,7 +24,12 @@ const LEAST_GAIN = 5;
 const MOST_TRIPS_SENDING = 2;
 const MOST_TRIPS_ACKNOWLEDGING = 1;
 const CONVERSATIONS = 10_000;
-const MESSAGES_EACH = 100;
+/** A million messages in all; the stand-in keeps them in a gigabyte of memory, which holds no more than these. */
+const MESSAGES_EACH: Readonly<Record<MongoServerKind, number>> = {
+  MongoDB: 100,
+  FerretDB: 100,
+  'mongo-java-server': 20,
+};
 const PAGE = 50;
 
 type Write = (operations: readonly WriteOp[]) => Promise<unknown>;
@@ -209,7 +214,7 @@ async function measurePage(context: ScenarioContext, uri: string, kind: MongoSer
     await store.client.db(database).dropDatabase();
     return { commands: commands.length, documents: returnedBySum(commands) };
   };
-  const messagesEach = context.options.quick ? 10 : MESSAGES_EACH;
+  const messagesEach = context.options.quick ? 10 : MESSAGES_EACH[kind];
   context.progress(`  ${CONVERSATIONS * messagesEach} messages`);
   const few = await cost(100, messagesEach);
   const many = await cost(CONVERSATIONS, messagesEach);
