@@ -28,8 +28,8 @@ export interface MessageWriterParts {
   readonly waves: WaveWriter;
   readonly recent: Recent;
   readonly now: () => number;
-  /** Told when upkeep fails. */
-  readonly onError: (error: unknown) => void;
+  /** Does something after the answer, whose failure harms nothing. */
+  readonly later: (work: () => Promise<unknown>) => void;
 }
 
 export class MessageWriter {
@@ -58,7 +58,8 @@ export class MessageWriter {
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
       await this.#execute(this.#next());
-      if (this.#waiting.length === 0) await this.#parts.waves.confirm().catch(this.#parts.onError);
+      // Nobody waits for it: what is written next may overtake it.
+      if (this.#waiting.length === 0) this.#parts.later(() => this.#parts.waves.confirm());
     }
     this.#running = undefined;
   }

@@ -106,6 +106,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     onError,
   });
   const upkeep = new Upkeep(onError);
+  const later = (work: () => Promise<unknown>): void => upkeep.start(work);
   const living = new LivingReader(collections, recent);
   const waves = new WaveWriter({
     collections,
@@ -116,9 +117,16 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     cursors: new CursorWriter(collections, recent),
     quick: new QuickMoves({ collections, conversations, living, recent }),
     recent,
-    later: (work) => upkeep.start(work),
+    later,
   });
-  const writer = new MessageWriter({ collections, claims, waves, recent, now: () => clock.now(), onError });
+  const writer = new MessageWriter({
+    collections,
+    claims,
+    waves,
+    recent,
+    now: () => clock.now(),
+    later,
+  });
   const statuses = new Statuses(collections);
   const unread = new UnreadReader(collections);
   const reader = new MessageReader({ collections, conversations, claims, statuses, unread, recent });

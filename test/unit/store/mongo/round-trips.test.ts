@@ -169,6 +169,16 @@ for (const choice of await chooseMongoServers()) {
         expect(await store.messages.unreadCounts('bob')).toEqual([]);
       });
 
+      test('right after a send, whose row is confirmed meanwhile', async () => {
+        const { prepare, store, write } = await instance();
+        await prepare(send('ann', 'bob'));
+        await prepare(send('ann', 'bob'));
+        const sending = write(send('ann', 'bob'));
+        const acknowledging = sending.then(() => store.messages.write([move('bob', 'ann', 'read', 3)]));
+        expect((await acknowledging)[0]).toMatchObject({ current: { read: 3 }, passed: [{}, {}, {}] });
+        expect((await store.messages.findConversation('bob', 'ann'))?.unreadCount).toBe(0);
+      });
+
       test('for eight people at once; more are read first and wait for two', async () => {
         const { prepare, write } = await instance();
         const people = Array.from({ length: 20 }, (_, n) => `bob-${n}`);
