@@ -16,6 +16,8 @@ import { measureLoopDelay } from './scenarios/loop-delay.ts';
 import { measurePages } from './scenarios/pages.ts';
 import { measurePairs } from './scenarios/pairs.ts';
 import { measurePresence } from './scenarios/presence.ts';
+import { measureProductionInstances } from './scenarios/production-instances.ts';
+import { measureProductionStore } from './scenarios/production-store.ts';
 import { measureRpc } from './scenarios/rpc.ts';
 import { type Incumbent, prepareIncumbent } from './servers/incumbent.ts';
 import { exitOnSignals } from './system/last-resort.ts';
@@ -35,6 +37,8 @@ const SCENARIOS: Readonly<Record<number, Scenario>> = {
   5: { title: 'newest page', measure: measurePages },
   6: { title: 'event loop at a steady rate', measure: measureLoopDelay },
   7: { title: 'invocations with a result', measure: measureInvocations },
+  8: { title: 'store of the production pair', measure: measureProductionStore },
+  9: { title: 'instances on the production pair', measure: measureProductionInstances },
 };
 
 const EXIT_SCENARIO_FAILED = 1;

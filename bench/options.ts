@@ -16,7 +16,7 @@ export interface BenchOptions {
   readonly cpuProfileFolder: string | undefined;
 }
 
-export const SCENARIO_NUMBERS: readonly number[] = [1, 2, 3, 4, 5, 6, 7];
+export const SCENARIO_NUMBERS: readonly number[] = [1, 2, 3, 4, 5, 6, 7, 8, 9];
 
 export const USAGE = `Usage: npm run bench -- [options]
 
@@ -30,6 +30,8 @@ Scenarios
   5  pages: newest page of a conversation in a store of 1,000 and of 1,000,000 messages
   6  loop: event-loop delay at a steady 2,000 messages/s
   7  invocations: a call with a result, beside a bare WebSocket echo
+  8  store: MongoDB store: group commit, round trips, bytes, 10,000 conversations ($MONGODB_URI, mongod, or stand-ins)
+  9  instances: one and two instances over MongoDB and Redis: CPU per message, an idle connection
 
 Options
   --only 1,3         only these scenarios

@@ -3,6 +3,7 @@ import { PageSends } from '../bridge/page-sends.ts';
 import type { Config } from '../config.ts';
 import { Chat } from '../core/chat.ts';
 import { ConnectionLimits } from '../core/connection-limits.ts';
+import type { StreamEvent } from '../core/events.ts';
 import { GroupCommit } from '../core/group-commit.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { MissingMessages } from '../core/missing-messages.ts';
@@ -64,7 +65,8 @@ export async function composeCore(dependencies: CoreDependencies): Promise<Core>
     perUser: config.http.maxConnectionsPerUser,
     perAddress: config.http.maxConnectionsPerAddress,
   });
-  const registry = new Registry({ store: store.messages, broker, clock, metrics, onError });
+  const onEvent = (event: StreamEvent): void => chat.noteEvent(event);
+  const registry = new Registry({ store: store.messages, broker, clock, metrics, onError, onEvent });
   const onPublishFailed = (userIds: readonly string[], error: unknown): void => {
     log.error('publish.failed', { users: userIds.length }, error);
     registry.doubt(userIds);

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import type { Clock } from '../time/clock.ts';
 import { ChatError, invalidField } from './errors.ts';
-import type { ConversationRead, MessageSent, StatusAdvanced } from './events.ts';
+import type { ConversationRead, MessageSent, StatusAdvanced, StreamEvent } from './events.ts';
 import { MAX_PASSED_PER_EVENT } from './events.ts';
 import type { GroupCommit } from './group-commit.ts';
 import type { Identity } from './identity.ts';
@@ -220,6 +220,15 @@ export class Chat {
       receiverId,
     );
     return { ...message, text: '', deletedAtMs: atMs };
+  }
+
+  /** Told of the events that arrive for users who are connected here: what they acknowledge next need not be looked up. */
+  noteEvent(event: StreamEvent): void {
+    if (event.type !== 'messageSent' && event.type !== 'messageDeleted') return;
+    this.#deps.store.noteEvent?.(event);
+    if (event.type === 'messageDeleted') return;
+    const { id, receiverId, senderId, seq } = event.message;
+    if (this.#recent.get(id) === undefined) this.#recent.set(id, { seq, senderId, receiverId });
   }
 
   /** Tells `receiverId`'s connected sessions that the user is writing, or stopped. Not stored. */

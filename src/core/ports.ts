@@ -2,7 +2,7 @@
  * Ports owned by the core, each with the guarantees its adapters must give; the contract suites in test/contract hold
  * every adapter to them. Nothing here names a driver or a transport.
  */
-import type { StreamEvent, StreamPosition, TransientEvent } from './events.ts';
+import type { MessageDeleted, MessageSent, StreamEvent, StreamPosition, TransientEvent } from './events.ts';
 import type { ConversationView, CursorKind, Cursors, Message, MessageView, Presence, UserProfile } from './message.ts';
 
 /* ---------- MessageStore ---------- */
@@ -187,6 +187,11 @@ export interface MessageStore {
     readonly fromMs: number;
     readonly toMs: number;
   }): Promise<Message | undefined>;
+  /**
+   * Told, where a user is connected, of what the event log brings of stored messages, maybe of another instance's. Spares
+   * looks and changes no answer; absent where there is nothing to spare.
+   */
+  noteEvent?(event: MessageSent | MessageDeleted): void;
 }
 
 /* ---------- UserDirectory ---------- */

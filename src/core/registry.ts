@@ -4,7 +4,7 @@
  * Every session of a fan-out gets the same event object, so that a door encodes it once. A delivery never writes the
  * store.
  */
-import type { ChatEvent, PresenceChanged, TransientEvent } from './events.ts';
+import type { ChatEvent, PresenceChanged, StreamEvent, TransientEvent } from './events.ts';
 import type { Metrics } from './metrics.ts';
 import type { Broker, StreamEntry, StreamListener } from './ports.ts';
 import { type EndReason, Session, type SessionDependencies, type SessionOptions, type SessionSink } from './session.ts';
@@ -39,14 +39,21 @@ export interface OpenSession {
   close(): void;
 }
 
+export interface RegistryDependencies extends SessionDependencies {
+  readonly broker: Broker;
+  readonly metrics: Metrics;
+  /** Told of each event before the sessions are, once per user who has any here. Default: nothing happens. */
+  readonly onEvent?: (event: StreamEvent) => void;
+}
+
 export class Registry {
-  readonly #deps: SessionDependencies & { readonly broker: Broker; readonly metrics: Metrics };
+  readonly #deps: RegistryDependencies;
   readonly #users = new Map<string, UserEntry>();
   readonly #watchers = new Set<Member>();
   readonly #stopBroadcast: () => void;
   #count = 0;
 
-  constructor(dependencies: SessionDependencies & { readonly broker: Broker; readonly metrics: Metrics }) {
+  constructor(dependencies: RegistryDependencies) {
     this.#deps = dependencies;
     this.#stopBroadcast = dependencies.broker.onBroadcast((event, audience) => this.#broadcast(event, audience));
   }
@@ -111,6 +118,7 @@ export class Registry {
     const members = new Set<Member>();
     const listener: StreamListener = {
       onEntry: (entry: StreamEntry) => {
+        this.#deps.onEvent?.(entry.event);
         for (const member of members) member.session.onEntry(entry);
       },
       onTransient: (event) => {

@@ -8,7 +8,7 @@
 import { Lru } from '../../core/lru.ts';
 import type { AppendOp } from '../../core/ports.ts';
 import type { Collections } from './collections.ts';
-import { alternatives, CHUNK, chunks } from './conversations.ts';
+import { alternatives, CHUNK, chunks, ONE_ANSWER } from './conversations.ts';
 import { type ClientIdDocument, type MessageDocument, type PlaceDocument, toMessage } from './documents.ts';
 import { insertAll } from './failure.ts';
 import { pairKey } from './keys.ts';
@@ -163,13 +163,13 @@ export class Claims {
     const keys = new Map(items.map((item) => [item.id, clientKeyOf(item)]));
     const ids = items.filter((item) => clientKeyOf(item) !== undefined).map(({ id }) => id);
     if (ids.length === 0) return new Set();
-    const places = await this.#collections.places.find({ _id: { $in: ids } }).toArray();
+    const places = await this.#collections.places.find({ _id: { $in: ids } }, ONE_ANSWER).toArray();
     return new Set(places.filter(({ _id, k }) => k !== undefined && k === keys.get(_id)).map(({ _id }) => _id));
   }
 
   async #findUsed(keys: readonly string[], leaders: ReadonlyMap<string, Append>): Promise<Claimed['used']> {
     if (keys.length === 0) return [];
-    const claims = await this.#collections.clientIds.find({ _id: { $in: [...keys] } }).toArray();
+    const claims = await this.#collections.clientIds.find({ _id: { $in: [...keys] } }, ONE_ANSWER).toArray();
     return claims.flatMap((claim) => {
       const item = leaders.get(claim._id);
       return item === undefined ? [] : [{ item, claim }];
@@ -179,7 +179,7 @@ export class Claims {
   async #findMessages(places: readonly { c: string; _id: string }[]): Promise<Map<string, MessageDocument>> {
     const found = new Map<string, MessageDocument>();
     for (const chunk of chunks(places, CHUNK)) {
-      for (const message of await this.#collections.messages.find(alternatives(chunk)).toArray()) {
+      for (const message of await this.#collections.messages.find(alternatives(chunk), ONE_ANSWER).toArray()) {
         found.set(message._id, message);
       }
     }

@@ -11,6 +11,7 @@ import type { Cursors } from '../../core/message.ts';
 import type { Collections } from './collections.ts';
 import type { MessageDocument, RowDocument } from './documents.ts';
 import { pairKey, peopleOf, type Side } from './keys.ts';
+import type { Recent } from './recent.ts';
 
 /** The newest message of a conversation: its place, its time, and how many are the low person's. */
 export interface Head {
@@ -21,18 +22,26 @@ export interface Head {
 
 export type Rows = readonly [low: RowDocument | undefined, high: RowDocument | undefined];
 
+/** What a row says of its person's cursors. */
+export type CursorRow = Pick<RowDocument, 'received' | 'delivered' | 'read'>;
+
 const NOTHING: Head = { s: 0, at: 0, low: 0 };
 const HEADS_KEPT = 16_384;
 /** Conversations asked for in one query. */
 export const CHUNK = 200;
+/** For reads that may find more than the 101 documents that a server puts into its first answer: one answer for all. */
+export const ONE_ANSWER = { batchSize: 1000 } as const;
 
 export class Conversations {
   readonly #collections: Collections;
   /** Heads that were read or written here: bounds like `s`, only fresher. */
   readonly #heads = new Lru<string, Head>(HEADS_KEPT);
 
-  constructor(collections: Collections) {
+  readonly #recent: Recent;
+
+  constructor(collections: Collections, recent: Recent) {
     this.#collections = collections;
+    this.#recent = recent;
   }
 
   /** The rows of both people of each conversation. */
@@ -42,8 +51,11 @@ export class Conversations {
     const found = new Map<string, RowDocument>();
     for (const _ids of chunks(keys, 2 * CHUNK)) {
       const persons = [...new Set(_ids.map((key) => peopleOf(key)[0]))];
-      const rows = this.#collections.rows.find({ _id: { $in: _ids }, person: { $in: persons } });
-      for await (const row of rows) found.set(row._id, row);
+      const rows = this.#collections.rows.find({ _id: { $in: _ids }, person: { $in: persons } }, ONE_ANSWER);
+      for await (const row of rows) {
+        found.set(row._id, row);
+        this.#recent.noteRow(row._id, row);
+      }
     }
     return new Map(
       [...people].map(([key, [low, high]]) => [key, [found.get(pairKey(low, high)), found.get(pairKey(high, low))]]),
@@ -83,8 +95,13 @@ export class Conversations {
     if (head.s > (this.#heads.get(conversation)?.s ?? 0)) this.#heads.set(conversation, head);
   }
 
+  /** A message of the conversation that is known to exist: the newest is this one or above. */
+  bound(conversation: string): Head {
+    return this.#heads.get(conversation) ?? NOTHING;
+  }
+
   #known(conversation: string, rows: Rows): Head {
-    let best = this.#heads.get(conversation) ?? NOTHING;
+    let best = this.bound(conversation);
     for (const row of rows) if (row !== undefined && row.s > best.s) best = { s: row.s, at: row.at, low: row.low };
     return best;
   }
@@ -93,7 +110,7 @@ export class Conversations {
     const found: MessageDocument[] = [];
     for (const chunk of chunks(places, CHUNK)) {
       const $or = chunk.map(({ c, from }) => ({ c, s: { $gte: from } }));
-      found.push(...(await this.#collections.messages.find(alternatives($or)).toArray()));
+      found.push(...(await this.#collections.messages.find(alternatives($or), ONE_ANSWER).toArray()));
     }
     return found;
   }
@@ -103,7 +120,7 @@ export function headOf(message: MessageDocument): Head {
   return { s: message.s, at: message.at, low: message.f === 0 ? message.n : message.s - message.n };
 }
 
-export function cursorsOf(row: RowDocument | undefined): Cursors {
+export function cursorsOf(row: CursorRow | undefined): Cursors {
   // A row of a server whose updates are not atomic may hold a weaker cursor below a stronger one.
   const read = row?.read ?? 0;
   const delivered = Math.max(read, row?.delivered ?? 0);

@@ -21,6 +21,12 @@ export function peopleOf(conversation: string): readonly [low: string, high: str
   return [conversation.slice(colon + 1, end), conversation.slice(end)];
 }
 
+/** The key of the row that one of the two has of a conversation. */
+export function rowKey(conversation: string, side: Side): string {
+  const [low, high] = peopleOf(conversation);
+  return side === 0 ? pairKey(low, high) : pairKey(high, low);
+}
+
 /** Which of the two `own` is in the conversation with `other`. */
 export function sideOf(own: string, other: string): Side {
   return own < other ? 0 : 1;

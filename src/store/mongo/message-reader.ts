@@ -1,12 +1,14 @@
 /** The reads of a MessageStore that show messages and conversations. */
 import { invalidField } from '../../core/errors.ts';
+import type { MessageDeleted, MessageSent } from '../../core/events.ts';
 import type { ConversationView, Message, MessageView } from '../../core/message.ts';
 import type { MessageRange } from '../../core/ports.ts';
 import type { Claims } from './claims.ts';
 import type { Collections } from './collections.ts';
-import { alternatives, CHUNK, type Conversations, chunks, cursorsOf, type Rows } from './conversations.ts';
+import { alternatives, CHUNK, type Conversations, chunks, cursorsOf, ONE_ANSWER, type Rows } from './conversations.ts';
 import { type MessageDocument, type RowDocument, toMessage } from './documents.ts';
 import { conversationKey, otherSide, sideOf } from './keys.ts';
+import type { Recent } from './recent.ts';
 import type { Statuses } from './statuses.ts';
 import type { Looked, UnreadReader } from './unread-reader.ts';
 
@@ -16,6 +18,7 @@ export interface MessageReaderParts {
   readonly claims: Claims;
   readonly statuses: Statuses;
   readonly unread: UnreadReader;
+  readonly recent: Recent;
 }
 
 /** A conversation of the asking person. */
@@ -36,10 +39,24 @@ export class MessageReader {
   }
 
   async findMessage(id: string): Promise<Message | undefined> {
-    const { claims, collections } = this.#parts;
+    const { claims, collections, recent } = this.#parts;
     const c = await claims.placeOf(id);
     const message = c === undefined ? null : await collections.messages.findOne({ c, _id: id });
-    return message === null ? undefined : toMessage(message);
+    if (message === null) return undefined;
+    recent.noteMessage(message);
+    return toMessage(message);
+  }
+
+  noteEvent(event: MessageSent | MessageDeleted): void {
+    const { claims, recent } = this.#parts;
+    if (event.type === 'messageDeleted') {
+      recent.noteDeleted(conversationKey(event.senderId, event.receiverId), event.messageId);
+      return;
+    }
+    const { id, receiverId, senderId, seq } = event.message;
+    const c = conversationKey(senderId, receiverId);
+    claims.note(id, c);
+    recent.noteMessage({ _id: id, c, s: seq, f: sideOf(senderId, receiverId) });
   }
 
   async listMessages(userId: string, otherId: string, range: MessageRange): Promise<MessageView[]> {
@@ -92,7 +109,7 @@ export class MessageReader {
   }
 
   async unreadCounts(userId: string): Promise<{ otherId: string; count: number }[]> {
-    const rows = await this.#parts.collections.rows.find({ person: userId, open: true }).toArray();
+    const rows = await this.#parts.collections.rows.find({ person: userId, open: true }, ONE_ANSWER).toArray();
     const counts: { otherId: string; count: number }[] = [];
     for (const chunk of chunks(rows, OPEN_AT_ONCE)) {
       const asked = chunk.map(({ other }) => ({ c: conversationKey(userId, other), other }));
@@ -109,12 +126,12 @@ export class MessageReader {
   async listPartners(userId: string, limit: number): Promise<string[]> {
     if (limit <= 0) return [];
     const { collections } = this.#parts;
-    const rows = await collections.rows.find({ person: userId }).sort(LIST_ORDER).limit(limit).toArray();
+    const rows = await collections.rows.find({ person: userId }, ONE_ANSWER).sort(LIST_ORDER).limit(limit).toArray();
     const partners: string[] = [];
     for (const chunk of chunks(rows, CHUNK)) {
       const first = alternatives(chunk.map(({ other }) => ({ c: conversationKey(userId, other), s: 1 })));
       const begun = new Set(
-        (await collections.messages.find(first, { projection: { c: 1 } }).toArray()).map((m) => m.c),
+        (await collections.messages.find(first, { ...ONE_ANSWER, projection: { c: 1 } }).toArray()).map((m) => m.c),
       );
       for (const { other } of chunk) if (begun.has(conversationKey(userId, other))) partners.push(other);
     }
@@ -124,7 +141,7 @@ export class MessageReader {
   #after(c: string, { afterSeq, limit }: { afterSeq: number; limit: number }): Promise<MessageDocument[]> {
     const { messages } = this.#parts.collections;
     return messages
-      .find({ c, s: { $gt: afterSeq } })
+      .find({ c, s: { $gt: afterSeq } }, ONE_ANSWER)
       .sort(OLDEST_FIRST)
       .limit(limit)
       .toArray();
@@ -144,7 +161,7 @@ export class MessageReader {
       before = Math.min(before, (newest?.s ?? 0) + 1) - skip;
     }
     const found = await messages
-      .find({ c, s: { $lt: before } })
+      .find({ c, s: { $lt: before } }, ONE_ANSWER)
       .sort(NEWEST_FIRST)
       .limit(range.limit)
       .toArray();
@@ -160,7 +177,7 @@ export class MessageReader {
             activity: { $lte: after.activity },
             $or: [{ activity: { $lt: after.activity } }, { other: { $gt: after.other } }],
           };
-    return this.#parts.collections.rows.find(filter).sort(LIST_ORDER).limit(limit).toArray();
+    return this.#parts.collections.rows.find(filter, ONE_ANSWER).sort(LIST_ORDER).limit(limit).toArray();
   }
 
   /** The conversations that have a message, in the order asked. */

@@ -8,6 +8,7 @@ import type { Collections } from './collections.ts';
 import { type MessageDocument, toMessage } from './documents.ts';
 import { insertAll, toChatError } from './failure.ts';
 import { pairKey } from './keys.ts';
+import type { Recent } from './recent.ts';
 import type { WaveWriter } from './wave-writer.ts';
 
 /** Operations that are written together, unless one call brings more. */
@@ -25,9 +26,10 @@ export interface MessageWriterParts {
   readonly collections: Collections;
   readonly claims: Claims;
   readonly waves: WaveWriter;
+  readonly recent: Recent;
   readonly now: () => number;
-  /** Told when upkeep fails. */
-  readonly onError: (error: unknown) => void;
+  /** Does something after the answer, whose failure harms nothing. */
+  readonly later: (work: () => Promise<unknown>) => void;
 }
 
 export class MessageWriter {
@@ -56,7 +58,8 @@ export class MessageWriter {
   async #run(): Promise<void> {
     while (this.#waiting.length > 0) {
       await this.#execute(this.#next());
-      if (this.#waiting.length === 0) await this.#parts.waves.confirm().catch(this.#parts.onError);
+      // Nobody waits for it: what is written next may overtake it.
+      if (this.#waiting.length === 0) this.#parts.later(() => this.#parts.waves.confirm());
     }
     this.#running = undefined;
   }
@@ -120,6 +123,7 @@ export class MessageWriter {
       { $set: { t: '', del: atMs } },
       { returnDocument: 'before' },
     );
+    this.#parts.recent.noteDeleted(c, _id);
     if (before !== null) return { type: 'deleted', message: toMessage(before), alreadyDeleted: false };
     const now = (await this.#find(messageId)) ?? found;
     return { type: 'deleted', message: toMessage(now), alreadyDeleted: true };

@@ -10,7 +10,7 @@ import type { Message } from '../../core/message.ts';
 import type { PendingPage, ReplayCursor } from '../../core/ports.ts';
 import { allLimited } from './all-limited.ts';
 import type { Collections } from './collections.ts';
-import { alternatives, CHUNK, chunks, cursorsOf } from './conversations.ts';
+import { alternatives, CHUNK, chunks, cursorsOf, ONE_ANSWER } from './conversations.ts';
 import { type MessageDocument, toMessage } from './documents.ts';
 import type { Journal } from './journal.ts';
 import { conversationKey, otherSide, type Side, sideOf } from './keys.ts';
@@ -89,7 +89,7 @@ export class PendingReader {
       orSentSinceMs === undefined
         ? { person: userId, open: true }
         : { person: userId, $or: [{ open: true }, { activity: { $gte: orSentSinceMs } }] };
-    const found = await rows.find(filter).toArray();
+    const found = await rows.find(filter, ONE_ANSWER).toArray();
     const sources: Source[] = [];
     const sinceTime: Source[] = [];
     for (const row of found) {
@@ -137,7 +137,7 @@ export class PendingReader {
         f: from,
         del: { $exists: false },
       }));
-      const found = await this.#collections.messages.find(alternatives(looks)).toArray();
+      const found = await this.#collections.messages.find(alternatives(looks), ONE_ANSWER).toArray();
       const byConversation = Map.groupBy(found, (message) => message.c);
       for (const source of chunk) {
         take(source, byConversation.get(source.c) ?? [], after);
@@ -162,7 +162,7 @@ export class PendingReader {
   async #refill(source: Source): Promise<void> {
     const { c, above, end, from } = source;
     const found = await this.#collections.messages
-      .find({ c, s: { $gt: above, $lte: end }, f: from, del: { $exists: false } })
+      .find({ c, s: { $gt: above, $lte: end }, f: from, del: { $exists: false } }, ONE_ANSWER)
       .sort({ c: 1, s: 1 })
       .limit(REFILL)
       .toArray();

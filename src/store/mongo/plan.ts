@@ -5,7 +5,7 @@
 import type { CursorKind, Cursors } from '../../core/message.ts';
 import type { Advanced, AdvanceOp, AppendOp, WriteOutcome } from '../../core/ports.ts';
 import { MAX_PASSED_PER_MOVE } from '../../core/ports.ts';
-import { cursorsOf, type Head, headOf, type Rows } from './conversations.ts';
+import { type CursorRow, cursorsOf, type Head, headOf } from './conversations.ts';
 import { type MessageDocument, type Track, toMessage } from './documents.ts';
 import { otherSide, type Side, sideOf } from './keys.ts';
 
@@ -45,7 +45,7 @@ export interface Step {
 }
 
 export interface ConversationState {
-  readonly rows: Rows;
+  readonly rows: readonly [low: CursorRow | undefined, high: CursorRow | undefined];
   readonly head: Head;
   /** By the person who reads: the living messages of the other that their advances may pass. */
   readonly living: readonly [Living, Living];

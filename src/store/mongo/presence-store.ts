@@ -49,6 +49,7 @@ class MongoPresence implements PresenceStore {
 
   /** One write, however many connections the instance has. */
   async renewLease(instanceId: string, untilMs: number): Promise<void> {
+    await this.#parts.compareClocks();
     const { leases } = this.#parts.collections;
     const renewedAtMs = this.#parts.now();
     const known = { _id: instanceId, renewedAtMs: { $gt: 0 } };

@@ -7,6 +7,7 @@ import type { Head } from './conversations.ts';
 import type { RowDocument } from './documents.ts';
 import { pairKey, peopleOf, type Side } from './keys.ts';
 import type { PlannedMove } from './plan.ts';
+import type { RowCursors } from './recent.ts';
 
 type RowUpdate = AnyBulkWriteOperation<RowDocument>;
 
@@ -67,6 +68,16 @@ export function raiseCursors(c: string, { side, cursors }: PlannedMove, head: He
     updateOne: { filter: { ...filter, in: { $lte: cursors.read } }, update: { $set: { open: false } } },
   };
   return [raise, close];
+}
+
+/** Moves the cursors of one person if they are where they were, and closes the row if nothing came since. */
+export function raiseIfUnmoved(c: string, { side, cursors }: PlannedMove, before: RowCursors) {
+  const { delivered, in: incoming, read, received } = before;
+  const closes = cursors.read > 0 && incoming <= cursors.read;
+  return {
+    filter: { ...filterOf(c, side), received, delivered, read, ...(closes && { in: { $lte: cursors.read } }) },
+    update: { $max: { ...cursors }, ...(closes && { $set: { open: false } }) },
+  };
 }
 
 function filterOf(c: string, side: Side) {

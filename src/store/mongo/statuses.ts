@@ -1,9 +1,9 @@
 /** Derives the statuses of messages, and when they were reached, from the receivers' cursors and their moves. */
 import type { MessageView } from '../../core/message.ts';
 import type { Collections } from './collections.ts';
-import { alternatives, CHUNK, chunks, cursorsOf, type Rows } from './conversations.ts';
+import { alternatives, CHUNK, chunks, cursorsOf, ONE_ANSWER, type Rows } from './conversations.ts';
 import { type MessageDocument, type Track, toMessage } from './documents.ts';
-import { otherSide, pairKey, peopleOf, type Side } from './keys.ts';
+import { otherSide, rowKey, type Side } from './keys.ts';
 
 type Times = ReadonlyMap<string, number>;
 
@@ -35,7 +35,7 @@ export class Statuses {
     });
     const times = new Map<string, number>();
     for (const chunk of chunks(asked, CHUNK)) {
-      for (const { k, row, to, at } of await this.#collections.moves.find(alternatives(chunk)).toArray()) {
+      for (const { k, row, to, at } of await this.#collections.moves.find(alternatives(chunk), ONE_ANSWER).toArray()) {
         times.set(timeKey(row, k, to), at);
       }
     }
@@ -53,7 +53,7 @@ export class Statuses {
     const row = rowKey(first.c, side);
     // Targets are distinct, so as many moves as there are places cover them all.
     const moves = await this.#collections.moves
-      .find({ row, k, to: { $gte: first.s } })
+      .find({ row, k, to: { $gte: first.s } }, ONE_ANSWER)
       .sort({ row: 1, k: 1, to: 1 })
       .limit(last.s - first.s + 1)
       .toArray();
@@ -83,9 +83,4 @@ function toView(rows: Rows, message: MessageDocument, times: Times): MessageView
 
 function timeKey(row: string, track: Track, seq: number): string {
   return `${track}:${seq}:${row}`;
-}
-
-function rowKey(conversation: string, side: Side): string {
-  const [low, high] = peopleOf(conversation);
-  return side === 0 ? pairKey(low, high) : pairKey(high, low);
 }

@@ -13,6 +13,7 @@ import { Claims } from './claims.ts';
 import { collectionsOf } from './collections.ts';
 import { type ConnectionOptions, connect, explain } from './connection.ts';
 import { Conversations } from './conversations.ts';
+import { CursorWriter } from './cursor-writer.ts';
 import { guarded, unavailable } from './failure.ts';
 import { Journal, type UnpublishedConversation } from './journal.ts';
 import { LivingReader } from './living-reader.ts';
@@ -21,6 +22,8 @@ import { MessageWriter } from './message-writer.ts';
 import { prepareDatabase } from './migrations.ts';
 import { PendingReader } from './pending-reader.ts';
 import { presenceStore } from './presence-store.ts';
+import { QuickMoves } from './quick-moves.ts';
+import { Recent } from './recent.ts';
 import { serverTimeDifference } from './server-time.ts';
 import { Statuses } from './statuses.ts';
 import { UnreadReader } from './unread-reader.ts';
@@ -91,7 +94,8 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     throw explain(error, options);
   }
   const collections = collectionsOf(database);
-  const conversations = new Conversations(collections);
+  const recent = new Recent();
+  const conversations = new Conversations(collections, recent);
   const claims = new Claims(collections);
   const journal = new Journal({
     collections,
@@ -102,19 +106,30 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
     onError,
   });
   const upkeep = new Upkeep(onError);
-  const living = new LivingReader(collections);
+  const later = (work: () => Promise<unknown>): void => upkeep.start(work);
+  const living = new LivingReader(collections, recent);
   const waves = new WaveWriter({
     collections,
     conversations,
     claims,
     journal,
     living,
-    later: (work) => upkeep.start(work),
+    cursors: new CursorWriter(collections, recent),
+    quick: new QuickMoves({ collections, conversations, living, recent }),
+    recent,
+    later,
   });
-  const writer = new MessageWriter({ collections, claims, waves, now: () => clock.now(), onError });
+  const writer = new MessageWriter({
+    collections,
+    claims,
+    waves,
+    recent,
+    now: () => clock.now(),
+    later,
+  });
   const statuses = new Statuses(collections);
   const unread = new UnreadReader(collections);
-  const reader = new MessageReader({ collections, conversations, claims, statuses, unread });
+  const reader = new MessageReader({ collections, conversations, claims, statuses, unread, recent });
   const pending = new PendingReader(collections, journal);
   let closing: Promise<void> | undefined;
   const ask = <T>(request: () => Promise<T>): Promise<T> =>
@@ -139,6 +154,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
       listPending: (userId, page) => ask(() => pending.listPending(userId, page)),
       listPartners: (userId, limit) => ask(() => reader.listPartners(userId, limit)),
       findSendWithoutId: (query) => ask(() => pending.findSendWithoutId(query)),
+      noteEvent: (event) => reader.noteEvent(event),
     },
     users: userDirectory(collections, database, hasLegacyUsers),
     presence: presenceStore({

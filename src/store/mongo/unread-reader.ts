@@ -3,7 +3,7 @@
  * cursor (both known from one message each), less the tombstones between.
  */
 import type { Collections } from './collections.ts';
-import { alternatives, CHUNK, chunks, countOf, cursorsOf, headOf, type Rows } from './conversations.ts';
+import { alternatives, CHUNK, chunks, countOf, cursorsOf, headOf, ONE_ANSWER, type Rows } from './conversations.ts';
 import type { MessageDocument } from './documents.ts';
 import { otherSide, type Side } from './keys.ts';
 
@@ -44,7 +44,7 @@ export class UnreadReader {
     const found = new Map<string, ReturnType<typeof headOf>>();
     for (const chunk of chunks(places, CHUNK)) {
       const filter = alternatives(chunk.map(({ c, read }) => ({ c, s: read })));
-      const messages = await this.#collections.messages.find(filter, { projection: { t: 0 } }).toArray();
+      const messages = await this.#collections.messages.find(filter, { ...ONE_ANSWER, projection: { t: 0 } }).toArray();
       for (const message of messages) found.set(message.c, headOf(message));
     }
     return found;
@@ -56,7 +56,9 @@ export class UnreadReader {
       const filter = alternatives(
         chunk.map(({ c, other, read, head }) => ({ c, f: other, s: { $gt: read, $lte: head.s } })),
       );
-      const tombstones = await this.#collections.tombstones.find(filter, { projection: { c: 1 } }).toArray();
+      const tombstones = await this.#collections.tombstones
+        .find(filter, { ...ONE_ANSWER, projection: { c: 1 } })
+        .toArray();
       for (const { c } of tombstones) counts.set(c, (counts.get(c) ?? 0) + 1);
     }
     return counts;

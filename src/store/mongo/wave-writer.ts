@@ -12,22 +12,30 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { AnyBulkWriteOperation } from 'mongodb';
 import type { AdvanceOp, AppendOp, WriteOutcome } from '../../core/ports.ts';
-import { allLimited } from './all-limited.ts';
 import type { Claimed, Claims } from './claims.ts';
 import type { Collections } from './collections.ts';
 import { type Conversations, type Head, headOf, type Rows } from './conversations.ts';
+import type { CursorWriter, DueMove } from './cursor-writer.ts';
 import { type MessageDocument, type RowDocument, toMessage } from './documents.ts';
-import { insertAll, unavailable, updateAll } from './failure.ts';
+import { unavailable, updateAll } from './failure.ts';
+import { insertRuns } from './insert-runs.ts';
 import type { Journal } from './journal.ts';
-import { conversationKey, pairKey, peopleOf } from './keys.ts';
-import type { LivingReader } from './living-reader.ts';
+import { conversationKey } from './keys.ts';
+import type { Ahead, LivingReader } from './living-reader.ts';
 import { type Item, planSteps, type Step } from './plan.ts';
-import { type Announcement, announce, confirm, raiseCursors } from './row-updates.ts';
+import type { QuickMoves } from './quick-moves.ts';
+import type { Recent } from './recent.ts';
+import { type Announcement, announce, confirm } from './row-updates.ts';
 
 /** Rounds after which a place that is always taken by others is given up. */
 const MAX_ROUNDS = 60;
-const RUNS_AT_ONCE = 16;
 const NO_ROWS: Rows = [undefined, undefined];
+
+/** What was read while the ids were claimed. */
+interface Read {
+  readonly rows: Map<string, Rows>;
+  readonly ahead: Ahead;
+}
 
 /** The steps of one conversation in one round. */
 interface Plan {
@@ -38,18 +46,15 @@ interface Plan {
   done: number;
 }
 
-/** The messages of a plan, in order. */
-interface Run {
-  readonly plan: Plan;
-  readonly steps: readonly Step[];
-}
-
 export interface WaveWriterParts {
   readonly collections: Collections;
   readonly conversations: Conversations;
   readonly claims: Claims;
   readonly journal: Journal;
   readonly living: LivingReader;
+  readonly cursors: CursorWriter;
+  readonly quick: QuickMoves;
+  readonly recent: Recent;
   /** Does something after the answer, whose failure harms nothing. */
   readonly later: (work: () => Promise<unknown>) => void;
 }
@@ -65,23 +70,27 @@ export class WaveWriter {
 
   /** Outcomes in the order of the operations. @throws the driver's error if it is not known what became of them. */
   async write(operations: readonly (AppendOp | AdvanceOp)[], nowMs: number): Promise<WriteOutcome[]> {
-    const { claims, conversations, journal, later } = this.#parts;
+    const { claims, conversations, journal, later, living, quick } = this.#parts;
     const items = operations.map(toItem);
+    if (items.every(({ operation }) => operation.type === 'advance')) await quick.try(items);
+    const left = byConversation(items.filter((item) => item.outcome === undefined));
+    if (left.size === 0) return outcomesOf(items);
     const appends = items.filter((item): item is Item<AppendOp> => item.operation.type === 'append' && !item.outcome);
     const touched = new Set(appends.map((item) => item.c));
-    const [claimed, entry, rows] = await Promise.all([
+    const [claimed, entry, rows, ahead] = await Promise.all([
       claims.take(appends),
       touched.size === 0 ? undefined : journal.begin([...touched], nowMs),
-      conversations.rows(items.map((item) => item.c)),
+      conversations.rows(left.keys()),
+      living.ahead(left, (c) => this.#lastKnown(c)),
     ]);
     try {
-      await this.#writeClaimed(items, claimed, rows, nowMs);
+      await this.#writeClaimed(items, claimed, { rows, ahead }, nowMs);
     } catch (error) {
       if (entry !== undefined) journal.abandon(entry);
       throw error;
     }
     later(() => claims.release(claimed));
-    const outcomes = items.map((item): WriteOutcome => item.outcome ?? notCarriedOut());
+    const outcomes = outcomesOf(items);
     // A write that failed may have been stored all the same, and its caller publishes nothing.
     const isCertain = outcomes.every(({ type }) => type !== 'failed');
     if (entry !== undefined && isCertain) journal.written(entry);
@@ -89,10 +98,10 @@ export class WaveWriter {
     return outcomes;
   }
 
-  async #writeClaimed(items: readonly Item[], claimed: Claimed, rows: Map<string, Rows>, nowMs: number): Promise<void> {
+  async #writeClaimed(items: readonly Item[], claimed: Claimed, read: Read, nowMs: number): Promise<void> {
     const { claims } = this.#parts;
-    await claims.settle(claimed, (message) => this.#reveal(message, rows.get(message.c)));
-    await this.#carryOut(items, rows);
+    await claims.settle(claimed, (message) => this.#reveal(message, read.rows.get(message.c)));
+    await this.#carryOut(items, read);
     const again = claims.answerFollowers(claimed);
     if (again.length === 0) return;
     const outcomes = await this.write(
@@ -108,7 +117,7 @@ export class WaveWriter {
   }
 
   /** Rounds of planning and trying, until every item has its outcome. */
-  async #carryOut(items: readonly Item[], firstRows: Map<string, Rows>): Promise<void> {
+  async #carryOut(items: readonly Item[], { ahead, rows: firstRows }: Read): Promise<void> {
     const { conversations, living } = this.#parts;
     let rows = firstRows;
     for (let round = 0; round < MAX_ROUNDS; round += 1) {
@@ -121,7 +130,7 @@ export class WaveWriter {
       }
       const current = new Map([...left.keys()].map((c): [string, Rows] => [c, rows.get(c) ?? NO_ROWS]));
       const heads = await conversations.heads(current, round > 0);
-      const passed = await living.load(left, current, heads);
+      const passed = await living.load(left, current, heads, ahead);
       const plans = [...left].map(([c, own]): Plan => {
         const head = heads.get(c) ?? { s: 0, at: 0, low: 0 };
         const state = { rows: current.get(c) ?? NO_ROWS, head, living: passed(c) };
@@ -140,9 +149,19 @@ export class WaveWriter {
     const withMessages = plans.filter((plan) => plan.steps.some((step) => step.message !== undefined));
     const others = plans.filter((plan) => !withMessages.includes(plan));
     for (const plan of others) plan.done = plan.steps.length;
-    const announcements = withMessages.map(toAnnouncement).flatMap(announce);
-    await Promise.all([this.#insert(withMessages), this.#moveCursors(others, announcements)]);
-    await this.#moveCursors(withMessages, []);
+    const updates: AnyBulkWriteOperation<RowDocument>[] = withMessages.map(toAnnouncement).flatMap(announce);
+    // What waits for no message of this batch goes along with them, whatever becomes of them.
+    const early = [...others.flatMap((plan) => dueSteps(plan)), ...withMessages.flatMap(earlySteps)];
+    const gone = new Set(early.map(({ step }) => step));
+    if (withMessages.length > 0) {
+      // An announcement confirms what was there before it.
+      for (const { c } of withMessages) this.#unconfirmed.delete(c);
+      updates.push(...this.#takeUnconfirmed());
+    }
+    await Promise.all([this.#insert(withMessages), this.#parts.cursors.write(early, updates)]);
+    for (const { item, outcome } of gone) item.outcome = outcome;
+    const late = withMessages.flatMap((plan) => dueSteps(plan, plan.done)).filter(({ step }) => !gone.has(step));
+    await this.#parts.cursors.write(late, []);
     for (const { steps, done } of plans) for (const { item, outcome } of steps.slice(0, done)) item.outcome = outcome;
     for (const { c, steps, done } of withMessages) {
       const last = steps.slice(0, done).findLast((step) => step.message !== undefined)?.message;
@@ -151,50 +170,26 @@ export class WaveWriter {
   }
 
   /** Inserts what is planned, and says in `done` how far each plan held. */
-  async #insert(plans: readonly Plan[]): Promise<void> {
-    const runs = plans.map((plan) => ({ plan, steps: messageSteps(plan) }));
-    await Promise.all([
-      this.#insertInRounds(
-        runs.filter(({ steps }) => steps.length === 1),
-        0,
-      ),
-      this.#insertInRounds(
-        runs.filter(({ steps }) => steps.length > 1),
-        RUNS_AT_ONCE,
-      ),
-    ]);
-  }
-
-  /**
-   * While there are more than `few` runs, the next message of each goes in one command. The rest of a few goes in a
-   * command each, side by side: one round trip, however long they are.
-   */
-  async #insertInRounds(runs: readonly Run[], few: number): Promise<void> {
-    const { messages } = this.#parts.collections;
-    let left = runs;
-    let stored = 0;
-    for (; left.length > few; stored += 1) {
-      const { failed } = await insertAll(messages, documentsOf(left.flatMap(({ steps }) => steps[stored] ?? [])));
-      const ended = [...left.entries()].filter(([at, { steps }]) => failed.has(at) || steps.length === stored + 1);
-      await allLimited(ended, RUNS_AT_ONCE, ([at, run]) =>
-        this.#settle(run, failed.has(at) ? stored : stored + 1, failed.get(at)),
-      );
-      const over = new Set(ended.map(([at]) => at));
-      left = left.filter((_, at) => !over.has(at));
-    }
-    await allLimited(left, RUNS_AT_ONCE, async (run) => {
-      const documents = documentsOf(run.steps.slice(stored));
-      const [first] = (await insertAll(messages, documents, true)).failed;
-      await this.#settle(run, stored + (first?.[0] ?? documents.length), first?.[1]);
+  #insert(plans: readonly Plan[]): Promise<void> {
+    const runs = plans.map((plan) => {
+      const steps = messageSteps(plan);
+      return {
+        documents: steps.flatMap(({ message }) => message ?? []),
+        settle: (stored: number, failure?: true | Error) => this.#settle(plan, steps, stored, failure),
+      };
     });
+    return insertRuns(this.#parts.collections.messages, runs);
   }
 
   /** Of the messages in the plan, the first `stored` are durable; the next failed. */
-  async #settle({ plan, steps }: Run, stored: number, failure: true | Error | undefined): Promise<void> {
-    const { conversations, claims } = this.#parts;
+  async #settle(plan: Plan, steps: readonly Step[], stored: number, failure: true | Error | undefined): Promise<void> {
+    const { conversations, claims, recent } = this.#parts;
     const last = steps[stored - 1]?.message;
     if (last !== undefined) conversations.note(plan.c, headOf(last));
-    for (const step of steps.slice(0, stored)) claims.note(step.item.id, plan.c);
+    for (const { item, message } of steps.slice(0, stored)) {
+      claims.note(item.id, plan.c);
+      if (message !== undefined) recent.noteMessage(message);
+    }
     const failing = steps[stored];
     if (failing === undefined) {
       plan.done = plan.steps.length;
@@ -221,34 +216,12 @@ export class WaveWriter {
     await updateAll(this.#parts.collections.rows, announce(announcementOf(message)));
   }
 
-  /** Carries out the moves of settled steps, together with other updates of rows: one command instead of two that collide. */
-  async #moveCursors(plans: readonly Plan[], others: readonly AnyBulkWriteOperation<RowDocument>[]): Promise<void> {
-    const { collections } = this.#parts;
-    const moves = plans.flatMap(({ c, steps, done, head }) =>
-      steps.slice(0, done).flatMap(({ move }) => (move === undefined ? [] : [{ c, move, head }])),
-    );
-    const documents = moves.flatMap(({ c, move }) => {
-      const [low, high] = peopleOf(c);
-      const row = move.side === 0 ? pairKey(low, high) : pairKey(high, low);
-      return move.tracks.map((k) => ({
-        _id: `${k}:${move.cursors[k]}:${row}`,
-        row,
-        k,
-        to: move.cursors[k],
-        at: move.atMs,
-      }));
-    });
-    // Of several moves of one cursor in the batch, the last raises the row as far as all.
-    const last = new Map(moves.map((planned) => [`${planned.move.side}${planned.c}`, planned]));
-    const raised = [...last.values()].flatMap(({ c, move, head }) => raiseCursors(c, move, head));
-    // A move that is there already was made by an attempt that was not answered.
-    await Promise.all([
-      insertAll(collections.moves, documents),
-      updateAll(collections.rows, [...others, ...raised, ...(others.length > 0 ? this.#takeUnconfirmed() : [])]),
-    ]);
+  /** Seq of a message that exists. */
+  #lastKnown(c: string): number {
+    return Math.max(this.#parts.conversations.bound(c).s, this.#parts.recent.lastOf(c));
   }
 
-  #takeUnconfirmed(): AnyBulkWriteOperation<RowDocument>[] {
+  #takeUnconfirmed(): ReturnType<typeof confirm>[] {
     const updates = [...this.#unconfirmed].map(([c, last]) => confirm(c, last.f, headOf(last)));
     this.#unconfirmed.clear();
     return updates;
@@ -268,12 +241,22 @@ function toAnnouncement(plan: Plan): Announcement {
   return { c: plan.c, at: last?.at ?? 0, top: last?.s ?? 0, incoming: [newestTo(0), newestTo(1)], head: plan.head };
 }
 
-function notCarriedOut(): WriteOutcome {
-  return { type: 'failed', error: new Error('It was not carried out') };
+/** The moves among the first steps of a plan. */
+function dueSteps({ c, head, steps }: Plan, count = steps.length): (DueMove & { readonly step: Step })[] {
+  return steps.slice(0, count).flatMap((step) => (step.move === undefined ? [] : [{ c, head, move: step.move, step }]));
 }
 
-function documentsOf(steps: readonly Step[]): MessageDocument[] {
-  return steps.flatMap(({ message }) => message ?? []);
+/** The moves that stay below the messages that the plan adds. */
+function earlySteps(plan: Plan): ReturnType<typeof dueSteps> {
+  return dueSteps(plan).filter(({ move }) => move.cursors.received <= plan.head.s);
+}
+
+function outcomesOf(items: readonly Item[]): WriteOutcome[] {
+  return items.map(({ outcome }) => outcome ?? notCarriedOut());
+}
+
+function notCarriedOut(): WriteOutcome {
+  return { type: 'failed', error: new Error('It was not carried out') };
 }
 
 function messageSteps(plan: Plan): Step[] {

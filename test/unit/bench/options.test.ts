@@ -21,8 +21,8 @@ describe('the command line of the bench', () => {
     expect(parseCommandLine(['--only', '0,x,2', '--json='])).toEqual({
       kind: 'mistake',
       problems: [
-        '--only: expected numbers of 1 to 6, not "0"',
-        '--only: expected numbers of 1 to 6, not "x"',
+        '--only: expected numbers of 1 to 9, not "0"',
+        '--only: expected numbers of 1 to 9, not "x"',
         '--json needs a path',
       ],
     });

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { MemoryBroker } from '../../../src/broker/memory.ts';
 import { Chat, type SendRequest } from '../../../src/core/chat.ts';
 import type { StreamEvent, TransientEvent } from '../../../src/core/events.ts';
@@ -62,6 +62,29 @@ async function streamOf(userId: string): Promise<StreamEvent[]> {
 }
 
 const typesOf = (events: readonly StreamEvent[]): string[] => events.map((event) => event.type);
+
+describe('what the event log brings', () => {
+  test('is known when it is acknowledged, without a look into the store', async () => {
+    const elsewhere = make();
+    const { message } = await elsewhere.send(alice, { receiverId: 'bob', text: 'hello' });
+    const [event] = await streamOf('bob');
+    const looks = vi.spyOn(store, 'findMessage');
+    chat.noteEvent(event as StreamEvent);
+    expect(await chat.mark(bob, 'read', { upTo: { messageId: message.id } })).toEqual({ upToSeq: 1, moved: true });
+    await expect(chat.mark(eve, 'read', { upTo: { messageId: message.id } })).rejects.toThrow('Message not found');
+    expect(looks).not.toHaveBeenCalled();
+  });
+
+  test('is told to the store, if it is of a message', async () => {
+    const told: string[] = [];
+    Object.assign(store, { noteEvent: (event: StreamEvent) => told.push(event.type) });
+    const messageId = await send();
+    await chat.mark(bob, 'read', { upTo: { messageId } });
+    await chat.deleteMessage(alice, { messageId });
+    for (const event of await streamOf('bob')) chat.noteEvent(event);
+    expect(told).toEqual(['messageSent', 'messageDeleted']);
+  });
+});
 
 describe('sending', () => {
   test('stores, then tells the receiver and the sender once each, with the client id for the sender only', async () => {
