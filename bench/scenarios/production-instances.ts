@@ -5,6 +5,7 @@
 import type { Figure, ScenarioResult } from '../figures.ts';
 import type { IdleLoad } from '../load/idle.ts';
 import type { InstancesLoad, InstancesMeasured } from '../load/instances.ts';
+import { JSON_WEB_SOCKETS } from '../load/receivers.ts';
 import { type RemoteLoad, startLoad } from '../load/remote.ts';
 import { sleep } from '../load/window.ts';
 import { describeServer, missingServers, type ProductionServers, startProductionServers } from '../production/pair.ts';
