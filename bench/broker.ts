@@ -16,6 +16,11 @@ import { newId } from '../src/core/ids.ts';
 
 const quick = process.argv.includes('--quick');
 const USERS = 200;
+/** Events kept of each user; every phase appends more. */
+const EVENTS_KEPT = 20;
+/** Messages so far from each sender, who writes to one other only. */
+const sent = new Map<string, number>();
+
 const TEXT = 'A message of seventy bytes, as people write them on the way to work..'.slice(0, 70);
 
 /** Counts what a second instance delivers. */
@@ -46,11 +51,11 @@ class Listening {
 
 await withServer(async (url) => {
   const prefix = `carepro_bench_${process.pid}_`;
-  await using sender = await openRedisBroker({ url, prefix });
+  await using sender = await openRedisBroker({ url, prefix, maxEvents: EVENTS_KEPT });
   print({ node: process.version, redis: (await serverInfo(url)).version });
   const listening = new Listening();
   for (const batch of [1, 10, 100]) await measure(url, sender, batch, undefined);
-  await using receiver = await openRedisBroker({ url, prefix });
+  await using receiver = await openRedisBroker({ url, prefix, maxEvents: EVENTS_KEPT });
   await Promise.all(users(USERS).map((userId) => receiver.subscribe(userId, listening)));
   for (const batch of [1, 10, 100]) await measure(url, sender, batch, listening);
   await measureChecks(receiver, listening);
@@ -67,9 +72,10 @@ async function measure(
     const delivered = listening?.more(messages * 2);
     for (let done = 0; done < messages; done += batch) {
       const entries = Array.from({ length: batch }, (_, index) => {
-        const event = message();
-        const one = (done + index) % USERS;
-        return [`user-${one}`, `user-${(one + 1) % USERS}`].map((userId) => ({ userId, event }));
+        const pair = (done + index) % USERS;
+        const people = [`user-${pair}`, `user-${(pair + 1) % USERS}`] as const;
+        const event = message(...people);
+        return people.map((userId) => ({ userId, event }));
       }).flat();
       await sender.append(entries);
     }
@@ -91,6 +97,7 @@ async function measure(
     'per entry': ((user + system) / messages / 2).toFixed(1),
     'Redis CPU µs per entry': ((serverAfter.cpuUs - serverBefore.cpuUs) / messages / 2).toFixed(1),
     'messages/s': Math.round((messages * 1000) / elapsedMs),
+    'bytes in Redis per entry kept': Math.round(serverAfter.memoryBytes / (USERS * EVENTS_KEPT)),
   });
 }
 
@@ -106,10 +113,12 @@ async function measureChecks(receiver: RedisBroker, listening: Listening): Promi
   print({ 'streams looked at': count, 'CPU µs per stream': ((user + system) / count).toFixed(2) });
 }
 
-function message(): StreamEvent {
+/** The next message of a conversation: out of its order a shared broker would leave it out. */
+function message(senderId: string, receiverId: string): StreamEvent {
   const sentAtMs = Date.now();
-  const [id, senderId, receiverId] = [newId(sentAtMs), 'user-of-usual-length', 'other-of-usual-length'];
-  return { type: 'messageSent', message: { id, seq: 1, senderId, receiverId, text: TEXT, sentAtMs } };
+  const seq = (sent.get(senderId) ?? 0) + 1;
+  sent.set(senderId, seq);
+  return { type: 'messageSent', message: { id: newId(sentAtMs), seq, senderId, receiverId, text: TEXT, sentAtMs } };
 }
 
 function users(count: number): string[] {
@@ -121,14 +130,16 @@ function print(row: Record<string, string | number>): void {
   process.stdout.write(`${cells.join(' · ')}\n`);
 }
 
-async function serverInfo(url: string): Promise<{ readonly version: string; readonly cpuUs: number }> {
+async function serverInfo(
+  url: string,
+): Promise<{ readonly version: string; readonly cpuUs: number; readonly memoryBytes: number }> {
   const client = createClient({ url });
   await client.connect();
   const info = await client.info();
   client.destroy();
   const value = (name: string): string => new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1] ?? '0';
   const seconds = Number(value('used_cpu_sys')) + Number(value('used_cpu_user'));
-  return { version: value('redis_version'), cpuUs: seconds * 1e6 };
+  return { version: value('redis_version'), cpuUs: seconds * 1e6, memoryBytes: Number(value('used_memory_dataset')) };
 }
 
 async function withServer(use: (url: string) => Promise<void>): Promise<void> {
