@@ -21,7 +21,7 @@ export interface BuiltServer {
 
 /** The program with FerretDB, which keeps its data in a folder. @throws if there is no Go, or the build fails. */
 export async function buildFerretDb(): Promise<BuiltServer> {
-  const folder = await build('ferretdb', ['main.go', 'go.mod', 'go.sum'], async (work) => {
+  const folder = await build('ferretdb', ['main.go', 'gate.go', 'go.mod', 'go.sum'], async (work) => {
     await run('go', ['build', '-o', 'server', '.'], { cwd: work, timeout: BUILD_TIMEOUT_MS });
   });
   return { command: join(folder, 'server'), args: [] };

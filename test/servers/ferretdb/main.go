@@ -1,5 +1,5 @@
-// Serves MongoDB's protocol from SQLite files in the folder named by the first argument, until it is terminated.
-// Prints one line, `ready PORT`, once it accepts connections on loopback.
+// Serves MongoDB's protocol from SQLite files in a folder, until it is terminated. Arguments: the folder, and the address
+// to listen on. Prints one line, `ready PORT`, once it accepts connections.
 package main
 
 import (
@@ -8,7 +8,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"strings"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -18,32 +18,43 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	address := os.Args[2]
-	server, err := ferretdb.New(&ferretdb.Config{
-		Listener:  ferretdb.ListenerConfig{TCP: address},
-		Handler:   "sqlite",
-		SQLiteURL: "file:" + strings.TrimSuffix(os.Args[1], "/") + "/",
-	})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	go announce(address)
-	if err := server.Run(ctx); err != nil {
+	if err := run(ctx, os.Args[1], os.Args[2]); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
-// announce prints the line once a connection is accepted.
-func announce(address string) {
+func run(ctx context.Context, folder, address string) error {
+	socket := filepath.Join(folder, "ferretdb.sock")
+	// What a killed process leaves behind.
+	os.Remove(socket)
+	server, err := ferretdb.New(&ferretdb.Config{
+		Listener:  ferretdb.ListenerConfig{Unix: socket},
+		Handler:   "sqlite",
+		SQLiteURL: "file:" + filepath.Clean(folder) + "/",
+	})
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 2)
+	go func() { ended <- server.Run(ctx) }()
 	for {
-		connection, err := net.Dial("tcp", address)
+		connection, err := net.Dial("unix", socket)
 		if err == nil {
 			connection.Close()
-			fmt.Println("ready", address[strings.LastIndex(address, ":")+1:])
-			return
+			break
 		}
-		time.Sleep(5 * time.Millisecond)
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return err
+	}
+	go func() { ended <- (&gate{socket: socket}).serve(listener) }()
+	fmt.Println("ready", listener.Addr().(*net.TCPAddr).Port)
+	return <-ended
 }

@@ -20,7 +20,6 @@ function send(senderId: string, receiverId: string, text: string, more: Partial<
 }
 
 for (const choice of await chooseMongoServers()) {
-  const isAtomic = choice.kind !== 'FerretDB';
   describe.skipIf(choice.missing !== undefined)(`Several instances on ${choice.kind}`, () => {
     const database = `chat-races-${newId(Date.now()).slice(-8)}`;
     const clock = new FakeClock();
@@ -93,7 +92,7 @@ for (const choice of await chooseMongoServers()) {
       }
     });
 
-    test.skipIf(!isAtomic)('move cursors up only, whoever comes last', async () => {
+    test('move cursors up only, whoever comes last', async () => {
       const [ann, bob] = [person('ann'), person('bob')];
       await store(0).messages.write(Array.from({ length: 60 }, (_, n) => send(ann, bob, `${n}`)));
       const targets = Array.from({ length: 60 }, (_, n) => ((n * 37) % 60) + 1);
@@ -110,7 +109,7 @@ for (const choice of await chooseMongoServers()) {
       expect(view?.unreadCount).toBe(60 - read);
     });
 
-    test.skipIf(!isAtomic)('keep a message unread that is sent while everything is being read', async () => {
+    test('keep a message unread that is sent while everything is being read', async () => {
       for (let round = 0; round < 30; round += 1) {
         const [ann, bob] = [person('ann'), person('bob')];
         await store(0).messages.write([send(ann, bob, 'first')]);
@@ -124,7 +123,7 @@ for (const choice of await chooseMongoServers()) {
       }
     });
 
-    test.skipIf(!isAtomic)('take a user online and offline once, whoever tries', async () => {
+    test('take a user online and offline once, whoever tries', async () => {
       const now = clock.now();
       const users = Array.from({ length: 40 }, () => person('user'));
       for (const [index, { presence }] of stores.entries()) await presence.renewLease(`i${index}`, now + 15_000);
