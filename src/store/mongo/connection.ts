@@ -9,6 +9,8 @@ const SERVER_SELECTION_TIMEOUT_MS = 5000;
 /** A request without an answer fails after this, in milliseconds. */
 const SOCKET_TIMEOUT_MS = 10_000;
 const OLDEST_MAJOR_VERSION = 5;
+/** A secondary that was named alone, with `directConnection`. */
+const NOT_WRITABLE_PRIMARY = 10_107;
 
 export interface ConnectionOptions {
   readonly uri: string;
@@ -105,7 +107,7 @@ export function explain(error: unknown, { database }: { readonly database: strin
       `The server of MONGODB_URI is too old; MongoDB ${OLDEST_MAJOR_VERSION}.0 or later is needed, upgrade it`,
     );
   }
-  if (error instanceof MongoServerSelectionError) {
+  if (error instanceof MongoServerSelectionError || code === NOT_WRITABLE_PRIMARY) {
     return new UnusableServerError(
       'No server of MONGODB_URI can be written to: check host, port, network and TLS, the name in replicaSet, and that ' +
         'the replica set has a primary',

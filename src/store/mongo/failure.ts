@@ -69,10 +69,16 @@ async function tolerate(write: () => Promise<unknown>): Promise<InsertFailures> 
     const errors = Array.isArray(error.writeErrors) ? error.writeErrors : [error.writeErrors];
     if (errors.length === 0) throw error;
     for (const { code, index } of errors) {
-      failed.set(index, code === DUPLICATE_KEY ? true : new Error(`The server refused it (code ${code})`));
+      failed.set(index, code === DUPLICATE_KEY ? true : refusalOf(code));
     }
   }
   return { failed };
+}
+
+/** What is said of a single write that the server refused; of the server's trouble, the caller may try again. */
+function refusalOf(code: number | undefined): Error {
+  const error = new Error(`The server refused it (code ${code})`);
+  return REQUEST_CODES.has(Number(code)) ? error : unavailable(error);
 }
 
 /** The store cannot say what became of a write. */
