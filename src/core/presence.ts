@@ -51,6 +51,8 @@ export class PresenceTracker {
   readonly #options: PresenceOptions;
   /** Connections that live here, by id: what is written again if the lease ran out and somebody swept the rows. */
   readonly #connections = new Map<string, string>();
+  /** Those of them that are being written again, and whose users are then told to be online. */
+  readonly #again = new Set<string>();
   #leasedUntilMs = 0;
   #writes: PresenceWrite[] = [];
   #writing: Promise<void> | undefined;
@@ -146,9 +148,9 @@ export class PresenceTracker {
         const outcomes = await this.#deps.store.apply(this.#options.instanceId, batch, nowMs);
         this.#writes = this.#writes.slice(batch.length);
         batch.forEach((write, index) => {
-          if (write.type === 'connected' && outcomes[index]?.wasOffline) {
-            this.#announce({ userId: write.userId, online: true });
-          }
+          if (write.type !== 'connected') return;
+          const isAgain = this.#again.delete(write.connectionId);
+          if (isAgain || outcomes[index]?.wasOffline) this.#announce({ userId: write.userId, online: true });
         });
       } catch (error) {
         this.#deps.onError(error);
@@ -181,9 +183,9 @@ export class PresenceTracker {
       if (!lapsed) return;
       const atMs = clock.now();
       for (const [connectionId, userId] of this.#connections) {
-        this.#write({ type: 'connected', connectionId, userId, atMs });
         // A row that was written without a lease and now counts again makes nobody's first connection.
-        this.#announce({ userId, online: true });
+        this.#again.add(connectionId);
+        this.#write({ type: 'connected', connectionId, userId, atMs });
       }
     } catch (error) {
       this.#deps.onError(error);

@@ -11,33 +11,44 @@ import { Traffic } from '../support/traffic.ts';
 const LEASE_MS = Number(QUICK_ENV.INSTANCE_LEASE_MS);
 
 describe.skipIf(productionSkipReason !== undefined)(withReason('An instance', productionSkipReason), () => {
-  test('that is paused for longer than its lease and wakes up loses nothing, and its people are online again', async () => {
-    await using cluster = await Cluster.start({ instances: 3 });
-    const paused = cluster.instance(0).server;
-    await using traffic = await Traffic.start({ url: cluster.url });
-    await using watcher = await openPage(cluster.instance(1).server, 'watcher');
-    await using visitor = await openPage(paused, 'visitor');
-    const seen = (): unknown[] =>
-      watcher
-        .all('UserStatusChanged')
-        .filter(([userId]) => userId === 'visitor')
-        .map(([, status]) => status);
-    await expect.poll(seen).toEqual(['Online']);
-    await traffic.flows();
+  test.each([
+    { leaseMs: LEASE_MS, leastMs: 0 },
+    { leaseMs: 15_000, leastMs: 60_000 },
+  ])(
+    'that is paused for longer than its lease of $leaseMs ms (and $leastMs ms) and wakes up loses nothing, and its people are online again',
+    async ({ leastMs, leaseMs }) => {
+      await using cluster = await Cluster.start({ instances: 3, env: { INSTANCE_LEASE_MS: `${leaseMs}` } });
+      const paused = cluster.instance(0).server;
+      await using traffic = await Traffic.start({ url: cluster.url });
+      await using watcher = await openPage(cluster.instance(1).server, 'watcher');
+      await using visitor = await openPage(paused, 'visitor', { reconnects: true });
+      const seen = (): unknown[] =>
+        watcher
+          .all('UserStatusChanged')
+          .filter(([userId]) => userId === 'visitor')
+          .map(([, status]) => status);
+      const limit = { timeout: leaseMs + 20_000 };
+      await expect.poll(seen).toEqual(['Online']);
+      await traffic.flows();
 
-    process.kill(paused.pid, 'SIGSTOP');
-    // The survivors tell that its people are gone, once.
-    await expect.poll(seen, { timeout: 20_000 }).toEqual(['Online', 'Offline']);
-    await traffic.flows();
-    process.kill(paused.pid, 'SIGCONT');
-    await expect.poll(seen, { timeout: 20_000 }).toEqual(['Online', 'Offline', 'Online']);
-    expect(await watcher.hub.invoke('GetOnlineStatus', 'visitor')).toBe(true);
-    await traffic.flows();
-    await traffic.settle();
-    await traffic.leave();
-    await visitor.hub.stop();
-    await expect.poll(seen, { timeout: 20_000 }).toEqual(['Online', 'Offline', 'Online', 'Offline']);
-  }, 120_000);
+      process.kill(paused.pid, 'SIGSTOP');
+      const goesOnAtMs = performance.now() + leastMs;
+      // The survivors tell that its people are gone, once.
+      await expect.poll(seen, limit).toEqual(['Online', 'Offline']);
+      await traffic.flows();
+      while (performance.now() < goesOnAtMs) await traffic.flows(10);
+      expect(seen()).toEqual(['Online', 'Offline']);
+      process.kill(paused.pid, 'SIGCONT');
+      await expect.poll(seen, limit).toEqual(['Online', 'Offline', 'Online']);
+      expect(await watcher.hub.invoke('GetOnlineStatus', 'visitor')).toBe(true);
+      await traffic.flows();
+      await traffic.settle();
+      await traffic.leave();
+      await visitor.hub.stop();
+      await expect.poll(seen, limit).toEqual(['Online', 'Offline', 'Online', 'Offline']);
+    },
+    240_000,
+  );
 
   test('that is killed: its people are told to be gone once, after its lease', async () => {
     await using cluster = await Cluster.start({ instances: 3 });

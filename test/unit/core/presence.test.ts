@@ -379,6 +379,27 @@ describe('leases', () => {
     expect(told()).toEqual(['alice on', 'alice off', 'alice on']);
   });
 
+  test('that ran out are told once to be there again, however long the writing takes', async () => {
+    const tracker = await started({ instanceId: 'one' });
+    await started({ instanceId: 'two' });
+    tracker.connected('alice', 'c1');
+    await clock.advance(100);
+    const renewLease = store.renewLease.bind(store);
+    store.renewLease = (instanceId, untilMs) =>
+      instanceId === 'one' ? Promise.reject(new Error('cut off')) : renewLease(instanceId, untilMs);
+    await clock.advance(30_000);
+    expect(told()).toEqual(['alice on', 'alice off']);
+    store.renewLease = renewLease;
+    const apply = store.apply.bind(store);
+    store.apply = async (...args) => {
+      const outcomes = await apply(...args);
+      await new Promise<void>((resolve) => clock.schedule(500, resolve));
+      return outcomes;
+    };
+    await clock.advance(10_000);
+    expect(told()).toEqual(['alice on', 'alice off', 'alice on']);
+  });
+
   test('that could not be taken at the start are taken later', async () => {
     store.fault = down;
     const tracker = await started();
