@@ -28,7 +28,7 @@ describe.skipIf(productionSkipReason !== undefined)(withReason('An instance', pr
           .filter(([userId]) => userId === 'visitor')
           .map(([, status]) => status);
       const limit = { timeout: leaseMs + 20_000 };
-      await expect.poll(seen).toEqual(['Online']);
+      await expect.poll(seen, limit).toEqual(['Online']);
       await traffic.flows();
 
       process.kill(paused.pid, 'SIGSTOP');
