@@ -25,7 +25,7 @@ const LEAST_GAIN = 5;
 const MOST_TRIPS_SENDING = 2;
 const MOST_TRIPS_ACKNOWLEDGING = 1;
 const CONVERSATIONS = 10_000;
-/** A million messages in all; the stand-in keeps them in a gigabyte of memory, which holds no more than these. */
+/** A million messages in all; the stand-in goes through all there are for each read, and of more does not answer in time. */
 const MESSAGES_EACH: Readonly<Record<MongoServerKind, number>> = {
   MongoDB: 100,
   FerretDB: 100,
