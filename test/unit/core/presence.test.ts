@@ -364,32 +364,14 @@ describe('leases', () => {
   });
 
   test('that ran out are taken again although a survivor swept the rows meanwhile', async () => {
-    const tracker = await started({ instanceId: 'one' });
-    await started({ instanceId: 'two' });
-    tracker.connected('alice', 'c1');
-    await clock.advance(100);
-    const renewLease = store.renewLease.bind(store);
-    store.renewLease = (instanceId, untilMs) =>
-      instanceId === 'one' ? Promise.reject(new Error('cut off')) : renewLease(instanceId, untilMs);
-    await clock.advance(30_000);
-    expect(told()).toEqual(['alice on', 'alice off']);
-    store.renewLease = renewLease;
+    await loseLeaseAndMayHaveItAgain();
     await clock.advance(6000);
     expect(await online('alice')).toBe(true);
     expect(told()).toEqual(['alice on', 'alice off', 'alice on']);
   });
 
   test('that ran out are told once to be there again, however long the writing takes', async () => {
-    const tracker = await started({ instanceId: 'one' });
-    await started({ instanceId: 'two' });
-    tracker.connected('alice', 'c1');
-    await clock.advance(100);
-    const renewLease = store.renewLease.bind(store);
-    store.renewLease = (instanceId, untilMs) =>
-      instanceId === 'one' ? Promise.reject(new Error('cut off')) : renewLease(instanceId, untilMs);
-    await clock.advance(30_000);
-    expect(told()).toEqual(['alice on', 'alice off']);
-    store.renewLease = renewLease;
+    await loseLeaseAndMayHaveItAgain();
     const apply = store.apply.bind(store);
     store.apply = async (...args) => {
       const outcomes = await apply(...args);
@@ -410,6 +392,20 @@ describe('leases', () => {
     expect(await online('alice')).toBe(true);
     expect(told().at(-1)).toBe('alice on');
   });
+
+  /** The instance of alice's connection cannot renew its lease until another one has swept the row; then it can. */
+  async function loseLeaseAndMayHaveItAgain(): Promise<void> {
+    const tracker = await started({ instanceId: 'one' });
+    await started({ instanceId: 'two' });
+    tracker.connected('alice', 'c1');
+    await clock.advance(100);
+    const renewLease = store.renewLease.bind(store);
+    store.renewLease = (instanceId, untilMs) =>
+      instanceId === 'one' ? Promise.reject(new Error('cut off')) : renewLease(instanceId, untilMs);
+    await clock.advance(30_000);
+    expect(told()).toEqual(['alice on', 'alice off']);
+    store.renewLease = renewLease;
+  }
 
   /** Ends an instance without a word: nothing of it runs on. */
   async function kill(tracker: PresenceTracker): Promise<void> {
