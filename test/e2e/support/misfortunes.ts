@@ -30,6 +30,8 @@ export interface Plan {
 /** Longer than the lease of the tests' instances, and than the driver's time for a call. */
 const LONGEST_MS = 4500;
 const LONGEST_REST_MS = 1500;
+const LONGEST_START_MS = 60_000;
+const RESTART_MS = 500;
 
 /** @param steps How many faults each lane has. */
 export function planMisfortunes(cluster: Cluster, dice: Dice, steps: number): Plan {
@@ -62,14 +64,27 @@ function ofInstances(cluster: Cluster, dice: Dice): Misfortune {
   const index = dice.number(cluster.instances.length);
   const { server } = cluster.instance(index);
   return dice.of<Misfortune>([
-    { name: `${index} is killed`, begin: () => server.stop('SIGKILL'), end: () => server.start() },
-    { name: `${index} is asked to stop`, begin: () => server.stop('SIGTERM'), end: () => server.start() },
+    { name: `${index} is killed`, begin: () => server.stop('SIGKILL'), end: () => startAgain(server) },
+    { name: `${index} is asked to stop`, begin: () => server.stop('SIGTERM'), end: () => startAgain(server) },
     {
       name: `${index} stands still`,
       begin: () => process.kill(server.pid, 'SIGSTOP'),
       end: () => process.kill(server.pid, 'SIGCONT'),
     },
   ]);
+}
+
+/** A server that finds no store or broker ends with what to do; whatever keeps it running starts it again. */
+async function startAgain(server: Instance['server']): Promise<void> {
+  const givesUpAtMs = performance.now() + LONGEST_START_MS;
+  for (;;) {
+    try {
+      return await server.start();
+    } catch (error) {
+      if (performance.now() > givesUpAtMs) throw error;
+      await pause(RESTART_MS);
+    }
+  }
 }
 
 function ofTheStore(cluster: Cluster, dice: Dice): Misfortune {
