@@ -10,7 +10,7 @@ import type { AppendOp } from '../../core/ports.ts';
 import type { Collections } from './collections.ts';
 import { alternatives, CHUNK, chunks, ONE_ANSWER } from './conversations.ts';
 import { type ClientIdDocument, type MessageDocument, type PlaceDocument, toMessage } from './documents.ts';
-import { insertAll } from './failure.ts';
+import { insertAll, insertMissing } from './failure.ts';
 import { pairKey } from './keys.ts';
 import type { Item } from './plan.ts';
 
@@ -145,14 +145,14 @@ export class Claims {
 
   async #adopt(item: Append, claim: ClientIdDocument): Promise<void> {
     const { clientIds, places } = this.#collections;
-    await insertAll(places, [placeOf(item, claim.m)]);
+    await insertMissing(places, [placeOf(item, claim.m)]);
     const place = await places.findOne({ _id: claim.m });
     if (place?.k === claim._id) {
       item.id = claim.m;
       return;
     }
     // The first attempt had chosen an id that was another message's, and died before it could say so.
-    await insertAll(places, [placeOf(item, item.operation.id)]);
+    await insertMissing(places, [placeOf(item, item.operation.id)]);
     await clientIds.updateOne({ _id: claim._id, m: claim.m }, { $set: { m: item.operation.id } });
     const now = await clientIds.findOne({ _id: claim._id });
     item.id = now?.m ?? item.operation.id;

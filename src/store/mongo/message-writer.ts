@@ -6,7 +6,7 @@ import type { AdvanceOp, AppendOp, BindOp, DeleteOp, OutcomeOf, WriteOp, WriteOu
 import type { Claims } from './claims.ts';
 import type { Collections } from './collections.ts';
 import { type MessageDocument, toMessage } from './documents.ts';
-import { insertAll, toChatError } from './failure.ts';
+import { insertAll, insertMissing, toChatError } from './failure.ts';
 import { pairKey } from './keys.ts';
 import type { Recent } from './recent.ts';
 import type { WaveWriter } from './wave-writer.ts';
@@ -117,7 +117,7 @@ export class MessageWriter {
     if (found === undefined) return { type: 'missing' };
     const { _id, c, f, s } = found;
     // First, and again if it was deleted before: else a crash between the two would leave it counted as unread.
-    await insertAll(tombstones, [{ _id: `${s}:${c}`, c, f, s }]);
+    await insertMissing(tombstones, [{ _id: `${s}:${c}`, c, f, s }]);
     const before = await messages.findOneAndUpdate(
       { c, _id, del: { $exists: false } },
       { $set: { t: '', del: atMs } },

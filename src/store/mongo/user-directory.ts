@@ -6,7 +6,7 @@ import { type Db, type Document, ObjectId } from 'mongodb';
 import type { UserProfile } from '../../core/message.ts';
 import type { UserDirectory } from '../../core/ports.ts';
 import type { Collections } from './collections.ts';
-import { guarded, insertAll, updateAll } from './failure.ts';
+import { guarded, insertMissing, updateAll } from './failure.ts';
 
 export const LEGACY_USERS = 'AppUsers';
 
@@ -47,7 +47,7 @@ export function userDirectory(collections: Collections, database: Db, hasLegacyU
   async function upsert({ userId, ...fields }: UserProfile): Promise<void> {
     const set = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
     if (Object.keys(set).length === 0) {
-      await insertAll(profiles, [{ _id: userId }]);
+      await insertMissing(profiles, [{ _id: userId }]);
     } else {
       await updateAll(profiles, [{ updateOne: { filter: { _id: userId }, update: { $set: set }, upsert: true } }]);
     }
