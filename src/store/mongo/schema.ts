@@ -69,7 +69,7 @@ export const COLLECTIONS = {
   },
   leases: {
     required: { _id: STRING, untilMs: NUMBER, renewedAtMs: NUMBER },
-    optional: { previousSignMs: NUMBER },
+    optional: { lapsedMs: NUMBER, previousSignMs: NUMBER },
     indexes: [{ key: { untilMs: 1 } }, { key: { renewedAtMs: -1 } }],
   },
   profiles: {

@@ -80,9 +80,13 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const onError = options.onError ?? (() => undefined);
   const log = options.log ?? (() => undefined);
   const { client, database } = await connect(options);
-  const compareClocks = async (): Promise<void> => {
+  /** Answers by how much that has put the clock right. */
+  const compareClocks = async (): Promise<number> => {
     const byMs = options.onTimeDifference && (await serverTimeDifference(database, clock));
-    if (byMs !== undefined) options.onTimeDifference?.(byMs);
+    if (byMs === undefined) return 0;
+    const before = clock.now();
+    options.onTimeDifference?.(byMs);
+    return clock.now() - before;
   };
   let hasLegacyUsers: boolean;
   try {
