@@ -14,7 +14,7 @@ import { collectionsOf } from './collections.ts';
 import { type ConnectionOptions, connect, explain } from './connection.ts';
 import { Conversations } from './conversations.ts';
 import { CursorWriter } from './cursor-writer.ts';
-import { guarded, unavailable } from './failure.ts';
+import { guarded, toChatError, unavailable } from './failure.ts';
 import { Journal, type UnpublishedConversation } from './journal.ts';
 import { LivingReader } from './living-reader.ts';
 import { MessageReader } from './message-reader.ts';
@@ -77,7 +77,8 @@ export interface MongoStore extends AsyncDisposable {
  */
 export async function openMongoStore(options: MongoStoreOptions): Promise<MongoStore> {
   const clock = options.clock ?? systemClock;
-  const onError = options.onError ?? (() => undefined);
+  // As an error of the store: those of the driver may quote what a user wrote.
+  const onError = (error: unknown): void => options.onError?.(toChatError(error));
   const log = options.log ?? (() => undefined);
   const { client, database } = await connect(options);
   /** Answers by how much that has put the clock right. */
@@ -126,6 +127,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const writer = new MessageWriter({
     collections,
     claims,
+    journal,
     waves,
     recent,
     now: () => clock.now(),
@@ -165,7 +167,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
       collections,
       compareClocks,
       now: () => clock.now(),
-      recover: (nowMs, dead) => journal.recover(nowMs, dead).catch(onError),
+      recover: (nowMs, dead) => journal.recover(nowMs, dead),
     }),
     client,
     isReachable: () =>
