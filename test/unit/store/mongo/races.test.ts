@@ -80,6 +80,19 @@ for (const choice of await chooseMongoServers()) {
       expect(await store(1).messages.listMessages(ann, bob, { limit: 100 })).toHaveLength(20);
     });
 
+    test('find a message by its id after the very same send was written again', async () => {
+      const [ann, bob] = [person('ann'), person('bob')];
+      const once = send(ann, bob, 'x', { clientMessageId: 'again', digest: 'd' });
+      await store(0).messages.write([once]);
+      const [again] = await store(1).messages.write([once]);
+      expect(again).toMatchObject({ type: 'appended', duplicate: true, message: { id: once.id } });
+      const { places } = collectionsOf(store(0).client.db(database));
+      // What is claimed for nothing is given back after the answer.
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect(await places.findOne({ _id: once.id })).toMatchObject({ c: conversationKey(ann, bob) });
+      expect(await store(2).messages.findMessage(once.id)).toMatchObject({ text: 'x' });
+    });
+
     test('see at once what another one acknowledged', async () => {
       const bob = person('bob');
       for (let round = 0; round < 20; round += 1) {
