@@ -5,6 +5,7 @@ import { newId } from '../../../../src/core/ids.ts';
 import { prepareDatabase, SCHEMA_VERSION } from '../../../../src/store/mongo/migrations.ts';
 import { COLLECTION_NAMES, declarationOf, SCHEMA_COLLECTION, validatorOf } from '../../../../src/store/mongo/schema.ts';
 import { openMongoStore } from '../../../../src/store/mongo/store.ts';
+import { TcpProxy } from '../../../e2e/support/tcp-proxy.ts';
 import { chooseMongoServers, type RunningMongo } from '../../../servers/mongo-servers.ts';
 import { temporaryMongoStore } from './opened.ts';
 
@@ -160,6 +161,20 @@ for (const choice of await chooseMongoServers()) {
         role: 'Client',
       });
       await reopened.close();
+      await close();
+    });
+
+    test('says within seconds that the server does not answer', async () => {
+      await using proxy = await TcpProxy.open(Number(new URL(server.uri).port));
+      const uri = new URL(server.uri);
+      uri.port = `${proxy.port}`;
+      const { close, store } = await temporaryMongoStore(uri.href);
+      expect(await store.isReachable()).toBe(true);
+      proxy.freeze();
+      const beganMs = performance.now();
+      expect(await store.isReachable()).toBe(false);
+      expect(performance.now() - beganMs).toBeLessThan(8000);
+      proxy.thaw();
       await close();
     });
 
