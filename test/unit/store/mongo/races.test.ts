@@ -93,6 +93,15 @@ for (const choice of await chooseMongoServers()) {
       expect(await store(2).messages.findMessage(once.id)).toMatchObject({ text: 'x' });
     });
 
+    test('page a list of conversations that a former system dated with its earliest time', async () => {
+      const bob = person('bob');
+      const atMs = Date.UTC(1, 0, 1);
+      for (const ann of [person('ann'), person('ann')]) await store(0).messages.write([send(ann, bob, 'x', { atMs })]);
+      const { conversations, next } = await store(1).messages.listConversations(bob, { limit: 1 });
+      const rest = await store(1).messages.listConversations(bob, { limit: 1, after: next ?? '' });
+      expect(new Set([...conversations, ...rest.conversations].map(({ otherId }) => otherId)).size).toBe(2);
+    });
+
     test('see at once what another one acknowledged', async () => {
       const bob = person('bob');
       for (let round = 0; round < 20; round += 1) {
