@@ -14,6 +14,7 @@ import { type Core, composeCore } from './compose/core.ts';
 import { composeDoors, type Doors } from './compose/doors.ts';
 import { composeRoutes, composeUpgrades } from './compose/routes.ts';
 import { openBroker, openStore } from './compose/storage.ts';
+import { publishUnpublished } from './compose/unpublished.ts';
 import { watchStore } from './compose/watch-store.ts';
 import type { Config } from './config.ts';
 import type { Identity } from './core/identity.ts';
@@ -82,8 +83,8 @@ export async function createApp(config: Config, replacements: Replacements = {})
         published: async () => core?.publisher.published() ?? true,
         onUnpublished: async (conversations) => {
           if (core === undefined) return false;
-          for (const { people, sinceMs } of conversations) await core.publisher.publishAgain(...people, sinceMs);
-          return core.publisher.published();
+          const isShared = config.storage.redisUrl !== undefined;
+          return publishUnpublished({ publisher: core.publisher, broker, isShared }, conversations);
         },
       }),
     );

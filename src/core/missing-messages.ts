@@ -2,7 +2,7 @@
  * What is stored and may be in no stream: events of an instance that was slower than this one, or died. They are made anew
  * from the store and published by whoever meets the gap; a shared broker passes over what it has already.
  */
-import type { MessageSent, StatusAdvanced, StreamEvent } from './events.ts';
+import type { MessageDeleted, MessageSent, StatusAdvanced, StreamEvent } from './events.ts';
 import type { Message } from './message.ts';
 import type { AppendEntry, MessageRange, MessageStore, StreamGap } from './ports.ts';
 
@@ -19,10 +19,10 @@ const MAX_FILL = 500;
 const MAX_LOOK = 100;
 
 export class MissingMessages {
-  readonly #store: Pick<MessageStore, 'listMessages'>;
+  readonly #store: Pick<MessageStore, 'findMessage' | 'listMessages'>;
   readonly #recentMs: number;
 
-  constructor(store: Pick<MessageStore, 'listMessages'>, options: MissingMessagesOptions) {
+  constructor(store: Pick<MessageStore, 'findMessage' | 'listMessages'>, options: MissingMessagesOptions) {
     this.#store = store;
     this.#recentMs = options.recentMs;
   }
@@ -43,6 +43,17 @@ export class MissingMessages {
   async since(userId: string, otherId: string, sinceMs: number): Promise<MessageSent[]> {
     const messages = await this.#store.listMessages(userId, otherId, { limit: MAX_LOOK });
     return toEvents(messages.filter(({ sentAtMs }) => sentAtMs >= sinceMs));
+  }
+
+  /** The deletions of those among the messages that are deleted. */
+  async deletions(messageIds: readonly string[]): Promise<MessageDeleted[]> {
+    const found = await Promise.all(messageIds.map((id) => this.#store.findMessage(id)));
+    return found.flatMap((message): MessageDeleted[] => {
+      if (message?.deletedAtMs === undefined) return [];
+      const { deletedAtMs: atMs, id: messageId, receiverId, senderId, seq } = message;
+      // Nobody deletes but who has sent.
+      return [{ type: 'messageDeleted', messageId, seq, senderId, receiverId, byUserId: senderId, atMs }];
+    });
   }
 
   /** The messages before a message or its deletion, then the event itself. */

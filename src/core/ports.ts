@@ -226,7 +226,11 @@ export type PresenceWrite =
  * stays or is replaced) or was swept (it counts again); `disconnected` of an unknown connection changes nothing.
  */
 export interface PresenceStore {
-  renewLease(instanceId: string, untilMs: number): Promise<void>;
+  /**
+   * Answers true if another instance has found the lease run out since the last renewal: the connections of this one may
+   * have been swept, whatever its own clock says.
+   */
+  renewLease(instanceId: string, untilMs: number): Promise<boolean>;
   apply(
     instanceId: string,
     writes: readonly PresenceWrite[],

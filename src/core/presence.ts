@@ -55,6 +55,8 @@ export class PresenceTracker {
   readonly #again = new Set<string>();
   #leasedUntilMs = 0;
   #writes: PresenceWrite[] = [];
+  /** How many of the first writes an apply that failed may have carried out: what it would have answered is not known. */
+  #unanswered = 0;
   #writing: Promise<void> | undefined;
   #retryTimer: Timer | undefined;
   /** When graces end, by the monotonic clock, ascending. */
@@ -150,9 +152,13 @@ export class PresenceTracker {
         batch.forEach((write, index) => {
           if (write.type !== 'connected') return;
           const isAgain = this.#again.delete(write.connectionId);
-          if (isAgain || outcomes[index]?.wasOffline) this.#announce({ userId: write.userId, online: true });
+          if (isAgain || outcomes[index]?.wasOffline || index < this.#unanswered) {
+            this.#announce({ userId: write.userId, online: true });
+          }
         });
+        this.#unanswered = Math.max(0, this.#unanswered - batch.length);
       } catch (error) {
+        this.#unanswered = Math.max(this.#unanswered, batch.length);
         this.#deps.onError(error);
         if (this.#stopped) break;
         this.#retryTimer = this.#deps.clock.schedule(RETRY_MS, () => {
@@ -172,14 +178,19 @@ export class PresenceTracker {
     }
   }
 
-  /** If the lease had run out, the rows of the connections that live here may have been swept: they are written again. */
+  /**
+   * If the lease had run out, by this clock or for another instance, the rows of the connections that live here may have been
+   * swept: they are written again.
+   */
   async #lease(): Promise<void> {
     const { clock, store } = this.#deps;
     try {
       const untilMs = clock.now() + this.#options.leaseMs;
-      await store.renewLease(this.#options.instanceId, untilMs);
-      const lapsed = clock.now() >= this.#leasedUntilMs;
-      this.#leasedUntilMs = untilMs;
+      const offsetMs = clock.now() - clock.monotonicMs();
+      const wasLost = await store.renewLease(this.#options.instanceId, untilMs);
+      const lapsed = wasLost || clock.now() >= this.#leasedUntilMs;
+      // The store may have put the clock right meanwhile, and the lease with it.
+      this.#leasedUntilMs = untilMs + clock.now() - clock.monotonicMs() - offsetMs;
       if (!lapsed) return;
       const atMs = clock.now();
       for (const [connectionId, userId] of this.#connections) {

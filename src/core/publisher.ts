@@ -24,7 +24,7 @@ export interface PublisherOptions {
   /** Most entries that may wait for the broker; beyond it the oldest are given up and counted. Default 200,000. */
   readonly maxWaiting?: number;
   /** Where messages are found that other instances have not published. Default: a stream with a gap begins a new epoch. */
-  readonly missing?: Pick<MissingMessages, 'fill' | 'since'>;
+  readonly missing?: Pick<MissingMessages, 'deletions' | 'fill' | 'since'>;
 }
 
 const FIRST_RETRY_MS = 100;
@@ -87,6 +87,13 @@ export class Publisher {
   async publishAgain(userId: string, otherId: string, sinceMs: number): Promise<void> {
     for (const event of (await this.#missing?.since(userId, otherId, sinceMs)) ?? []) {
       this.publish(event, event.message.receiverId, event.message.senderId);
+    }
+  }
+
+  /** Publishes that messages are deleted, for an instance that may not have. Who has heard it already loses nothing. */
+  async publishDeletions(messageIds: readonly string[]): Promise<void> {
+    for (const event of (await this.#missing?.deletions(messageIds)) ?? []) {
+      this.publish(event, event.senderId, event.receiverId);
     }
   }
 

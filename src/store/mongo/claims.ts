@@ -10,7 +10,7 @@ import type { AppendOp } from '../../core/ports.ts';
 import type { Collections } from './collections.ts';
 import { alternatives, CHUNK, chunks, ONE_ANSWER } from './conversations.ts';
 import { type ClientIdDocument, type MessageDocument, type PlaceDocument, toMessage } from './documents.ts';
-import { insertAll } from './failure.ts';
+import { insertAll, insertMissing, TroubleError, unavailable } from './failure.ts';
 import { pairKey } from './keys.ts';
 import type { Item } from './plan.ts';
 
@@ -99,12 +99,23 @@ export class Claims {
       else if (item.outcome !== undefined) taken.push(key);
     }
     if (taken.length > 0) await this.#collections.clientIds.deleteMany({ _id: { $in: taken } });
-    return { used: await this.#findUsed(usedKeys, leaders), followers, idle: [] };
+    const used = await this.#findUsed(usedKeys, leaders);
+    // Given back meanwhile, or not readable yet: without it the send could become two.
+    const found = new Set(used.map(({ claim }) => claim._id));
+    for (const key of usedKeys) {
+      const item = leaders.get(key);
+      if (item === undefined || found.has(key)) continue;
+      item.outcome ??= { type: 'failed', error: unavailable(new Error('The claim of its client id is not there')) };
+    }
+    return { used, followers, idle: [] };
   }
 
   /** Answers retries whose message is stored; the others go on under the id that the first attempt chose. */
   async settle(claimed: Claimed, reveal: (message: MessageDocument) => Promise<void>): Promise<void> {
-    const owned = claimed.used.filter(({ item }) => item.outcome === undefined).map(({ item }) => item);
+    // The id of the very same send, written again, is the stored message's own.
+    const owned = claimed.used
+      .filter(({ claim, item }) => item.outcome === undefined && claim.m !== item.operation.id)
+      .map(({ item }) => item);
     const open = claimed.used.filter(({ item, claim }) => {
       if (claim.d === (item.operation.digest ?? '') && claim.c === item.c) return true;
       item.outcome = { type: 'conflict' };
@@ -145,14 +156,15 @@ export class Claims {
 
   async #adopt(item: Append, claim: ClientIdDocument): Promise<void> {
     const { clientIds, places } = this.#collections;
-    await insertAll(places, [placeOf(item, claim.m)]);
+    await insertMissing(places, [placeOf(item, claim.m)]);
     const place = await places.findOne({ _id: claim.m });
-    if (place?.k === claim._id) {
+    if (place === null) throw new TroubleError('The place of a message is not there');
+    if (place.k === claim._id) {
       item.id = claim.m;
       return;
     }
     // The first attempt had chosen an id that was another message's, and died before it could say so.
-    await insertAll(places, [placeOf(item, item.operation.id)]);
+    await insertMissing(places, [placeOf(item, item.operation.id)]);
     await clientIds.updateOne({ _id: claim._id, m: claim.m }, { $set: { m: item.operation.id } });
     const now = await clientIds.findOne({ _id: claim._id });
     item.id = now?.m ?? item.operation.id;

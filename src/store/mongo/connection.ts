@@ -2,11 +2,19 @@
  * Opens the connection and finds out at the start what would otherwise go wrong later. Messages say what to do and never
  * hold the URI, which may carry a password.
  */
-import { type Db, MongoClient, MongoError, MongoServerError, MongoServerSelectionError } from 'mongodb';
+import {
+  type Db,
+  MongoClient,
+  MongoError,
+  MongoServerError,
+  MongoServerSelectionError,
+  ReadConcern,
+  ReadPreference,
+} from 'mongodb';
 
 /** How long opening waits for a server, and a request for a primary, in milliseconds. */
 const SERVER_SELECTION_TIMEOUT_MS = 5000;
-/** A request without an answer fails after this, in milliseconds. */
+/** A request without an answer, or without a connection, fails after this, in milliseconds. */
 const SOCKET_TIMEOUT_MS = 10_000;
 const OLDEST_MAJOR_VERSION = 5;
 /** A secondary that was named alone, with `directConnection`. */
@@ -19,6 +27,8 @@ export interface ConnectionOptions {
   readonly monitorCommands?: boolean;
   /** Default 5000 ms. */
   readonly serverSelectionTimeoutMs?: number;
+  /** A request without an answer fails after this; 0 = never. Default 10,000 ms. */
+  readonly socketTimeoutMs?: number;
 }
 
 /** The server cannot be used, and waiting will not change that; the message says what to do. */
@@ -37,7 +47,7 @@ export async function connect(options: ConnectionOptions): Promise<Connection> {
   const client = createClient(options);
   try {
     await client.connect();
-    const database = client.db(options.database);
+    const database = databaseOf(client, options.database);
     await checkVersion(database);
     return { client, database };
   } catch (error) {
@@ -46,19 +56,28 @@ export async function connect(options: ConnectionOptions): Promise<Connection> {
   }
 }
 
+/**
+ * A database with the concerns that everything rests on: what is acknowledged is durable, and everybody reads it. They stand
+ * here and not in the options of the client, which the URI may weaken by its own.
+ */
+export function databaseOf(client: MongoClient, name: string): Db {
+  return client.db(name, {
+    readPreference: ReadPreference.primary,
+    readConcern: new ReadConcern('majority'),
+    writeConcern: { w: 'majority', journal: true },
+  });
+}
+
 function createClient(options: ConnectionOptions): MongoClient {
   try {
     return new MongoClient(options.uri, {
       appName: 'carepro-chat',
       serverSelectionTimeoutMS: options.serverSelectionTimeoutMs ?? SERVER_SELECTION_TIMEOUT_MS,
-      socketTimeoutMS: SOCKET_TIMEOUT_MS,
+      socketTimeoutMS: options.socketTimeoutMs ?? SOCKET_TIMEOUT_MS,
       waitQueueTimeoutMS: SOCKET_TIMEOUT_MS,
       maxPoolSize: 50,
       retryWrites: true,
       retryReads: true,
-      readPreference: 'primary',
-      readConcern: { level: 'majority' },
-      writeConcern: { w: 'majority', journal: true },
       ignoreUndefined: true,
       monitorCommands: options.monitorCommands ?? false,
     });
@@ -89,12 +108,12 @@ async function checkVersion(database: Db): Promise<void> {
 export function explain(error: unknown, { database }: { readonly database: string }): Error {
   if (error instanceof UnusableServerError || !(error instanceof MongoError)) return asError(error);
   const code = error instanceof MongoServerError ? Number(error.code) : undefined;
-  if (code === 18 || /auth/i.test(error.message)) {
-    if (code !== 13) {
-      return new UnusableServerError(
-        'The server of MONGODB_URI refused user or password; check both, and authSource if the user is of another database',
-      );
-    }
+  // The message of a selection that failed names hosts.
+  const isRefused = /authenticat|bad auth/i.test(error.message) && !(error instanceof MongoServerSelectionError);
+  if (code === 18 || (code !== 13 && isRefused)) {
+    return new UnusableServerError(
+      'The server of MONGODB_URI refused user or password; check both, and authSource if the user is of another database',
+    );
   }
   if (code === 13) {
     return new UnusableServerError(

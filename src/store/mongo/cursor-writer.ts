@@ -3,7 +3,7 @@ import type { AnyBulkWriteOperation } from 'mongodb';
 import type { Collections } from './collections.ts';
 import type { Head } from './conversations.ts';
 import type { MoveDocument, RowDocument } from './documents.ts';
-import { insertAll, updateAll } from './failure.ts';
+import { insertMissing, updateAll } from './failure.ts';
 import { rowKey } from './keys.ts';
 import type { PlannedMove } from './plan.ts';
 import type { Recent } from './recent.ts';
@@ -32,7 +32,7 @@ export class CursorWriter {
     const raised = [...last.values()].flatMap(({ c, move, head }) => raiseCursors(c, move, head));
     // A move that is there already was made by an attempt that was not answered.
     await Promise.all([
-      insertAll(
+      insertMissing(
         this.#collections.moves,
         moves.flatMap(({ c, move }) => moveDocuments(c, move)),
       ),

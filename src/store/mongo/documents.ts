@@ -96,6 +96,8 @@ export interface JournalDocument {
   readonly at: number;
   /** Keys of the conversations. */
   readonly cs: readonly string[];
+  /** Id of the message that is being deleted, if that is what is written. */
+  readonly del?: string;
 }
 
 export function toMessage(document: MessageDocument): Message {

@@ -39,6 +39,20 @@ export async function insertAll<T extends Document>(
 }
 
 /**
+ * Inserts documents; one whose key is taken is left as it is.
+ * @returns how many were inserted.
+ * @throws if one failed for another reason.
+ */
+export async function insertMissing<T extends Document>(
+  collection: Collection<T>,
+  documents: readonly T[],
+): Promise<number> {
+  const { failed } = await insertAll(collection, documents);
+  for (const failure of failed.values()) if (failure !== true) throw failure;
+  return documents.length - failed.size;
+}
+
+/**
  * Runs updates, unordered.
  * @throws the driver's error if one failed for another reason than a key that was taken in a race of two upserts.
  */
@@ -53,7 +67,7 @@ export async function updateAll<T extends Document>(
     const current = left;
     const { failed } = await tolerate(() => collection.bulkWrite([...current], options));
     for (const failure of failed.values()) if (failure !== true) throw failure;
-    if (attempt === 5 && failed.size > 0) throw new Error('An upsert lost every race');
+    if (attempt === 5 && failed.size > 0) throw new TroubleError('An upsert lost every race');
     left = current.filter((_, index) => failed.has(index));
   }
 }
@@ -69,16 +83,16 @@ async function tolerate(write: () => Promise<unknown>): Promise<InsertFailures> 
     const errors = Array.isArray(error.writeErrors) ? error.writeErrors : [error.writeErrors];
     if (errors.length === 0) throw error;
     for (const { code, index } of errors) {
-      failed.set(index, code === DUPLICATE_KEY ? true : refusalOf(code));
+      failed.set(index, code === DUPLICATE_KEY ? true : refusal(Number(code)));
     }
   }
   return { failed };
 }
 
-/** What is said of a single write that the server refused; of the server's trouble, the caller may try again. */
-function refusalOf(code: number | undefined): Error {
+/** A code that does not speak of the document is that of a server in trouble: in an election, or of an unreachable shard. */
+function refusal(code: number): Error {
   const error = new Error(`The server refused it (code ${code})`);
-  return REQUEST_CODES.has(Number(code)) ? error : unavailable(error);
+  return REQUEST_CODES.has(code) ? error : unavailable(error);
 }
 
 /** The store cannot say what became of a write. */

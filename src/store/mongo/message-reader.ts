@@ -231,7 +231,7 @@ function formatCursor({ activity, other }: Place): string {
 }
 
 function parseCursor(cursor: string): Place {
-  const [, activity = '', id = ''] = /^([0-9a-z]{1,11})\.([\w-]{1,700})$/.exec(cursor) ?? [];
+  const [, activity = '', id = ''] = /^(-?[0-9a-z]{1,11})\.([\w-]{1,700})$/.exec(cursor) ?? [];
   const place = { activity: Number.parseInt(activity, 36), other: Buffer.from(id, 'base64url').toString() };
   if (activity === '' || formatCursor(place) !== cursor) {
     throw invalidField('page_token', 'must be a token from an earlier page');

@@ -6,7 +6,8 @@ import type { AdvanceOp, AppendOp, BindOp, DeleteOp, OutcomeOf, WriteOp, WriteOu
 import type { Claims } from './claims.ts';
 import type { Collections } from './collections.ts';
 import { type MessageDocument, toMessage } from './documents.ts';
-import { insertAll, toChatError } from './failure.ts';
+import { insertAll, insertMissing, toChatError } from './failure.ts';
+import type { Journal } from './journal.ts';
 import { pairKey } from './keys.ts';
 import type { Recent } from './recent.ts';
 import type { WaveWriter } from './wave-writer.ts';
@@ -25,6 +26,7 @@ type WaveOp = AppendOp | AdvanceOp;
 export interface MessageWriterParts {
   readonly collections: Collections;
   readonly claims: Claims;
+  readonly journal: Journal;
   readonly waves: WaveWriter;
   readonly recent: Recent;
   readonly now: () => number;
@@ -112,21 +114,37 @@ export class MessageWriter {
   }
 
   async #delete({ atMs, messageId }: DeleteOp): Promise<OutcomeOf['delete']> {
-    const { messages, tombstones } = this.#parts.collections;
     const found = await this.#find(messageId);
     if (found === undefined) return { type: 'missing' };
-    const { _id, c, f, s } = found;
-    // First, and again if it was deleted before: else a crash between the two would leave it counted as unread.
-    await insertAll(tombstones, [{ _id: `${s}:${c}`, c, f, s }]);
-    const before = await messages.findOneAndUpdate(
-      { c, _id, del: { $exists: false } },
-      { $set: { t: '', del: atMs } },
-      { returnDocument: 'before' },
-    );
+    const { _id, c } = found;
+    const before = found.del === undefined ? await this.#carryOut(found, atMs) : null;
     this.#parts.recent.noteDeleted(c, _id);
     if (before !== null) return { type: 'deleted', message: toMessage(before), alreadyDeleted: false };
-    const now = (await this.#find(messageId)) ?? found;
+    const now = found.del === undefined ? ((await this.#find(messageId)) ?? found) : found;
     return { type: 'deleted', message: toMessage(now), alreadyDeleted: true };
+  }
+
+  /**
+   * Null if somebody else was quicker. The journal says where to finish if it ends between the two writes, where a living message
+   * counts as deleted, and what to publish.
+   */
+  async #carryOut({ _id, c, f, s }: MessageDocument, atMs: number): Promise<MessageDocument | null> {
+    const { collections, journal, now } = this.#parts;
+    const entry = journal.begin([c], now(), _id);
+    try {
+      // First: else it would stay counted as unread.
+      await Promise.all([insertMissing(collections.tombstones, [{ _id: `${s}:${c}`, c, f, s }]), entry.stored]);
+      const before = await collections.messages.findOneAndUpdate(
+        { c, _id, del: { $exists: false } },
+        { $set: { t: '', del: atMs } },
+        { returnDocument: 'before' },
+      );
+      journal.written(entry);
+      return before;
+    } catch (error) {
+      journal.abandon(entry);
+      throw error;
+    }
   }
 
   async #bind({ clientMessageId, digest, messageId, senderId }: BindOp): Promise<OutcomeOf['bind']> {

@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { type Collection, type Db, MongoServerError } from 'mongodb';
 import { UnusableServerError } from './connection.ts';
 import { isDuplicateKey, isNotSupported } from './failure.ts';
@@ -93,8 +94,9 @@ async function takeLock(schema: Collection<SchemaDocument>, owner: string, nowMs
 
 async function ensureCollections(database: Db, log: LogLine): Promise<void> {
   const lacking = new Set<string>();
+  const present = await validatorsIn(database);
   for (const name of COLLECTION_NAMES) {
-    if (!(await ensureValidator(database, name))) lacking.add('validators');
+    if (!(await ensureValidator(database, name, present))) lacking.add('validators');
     for (const index of declarationOf(name).indexes) {
       const [key, options] = indexArguments(index);
       await database.collection(name).createIndex(key, options);
@@ -103,19 +105,37 @@ async function ensureCollections(database: Db, log: LogLine): Promise<void> {
   for (const what of lacking) log(`The MongoDB server has no ${what}; the store goes on without`);
 }
 
-/** Answers false if the server has no validators. */
-async function ensureValidator(database: Db, name: CollectionName): Promise<boolean> {
+/** By name, the validators of the collections that the database has; undefined for one without. */
+type Validators = ReadonlyMap<string, unknown>;
+
+async function validatorsIn(database: Db): Promise<Validators> {
+  const collections = await database.listCollections().toArray();
+  return new Map(
+    collections.map((collection) => [collection.name, 'options' in collection && collection.options?.validator]),
+  );
+}
+
+/**
+ * Answers false if the server has no validators. A validator that is as it should be is left alone: to change it stops the
+ * collection for a moment, and is a right that the role readWrite has not.
+ */
+async function ensureValidator(database: Db, name: CollectionName, before: Validators): Promise<boolean> {
   const validator = validatorOf(declarationOf(name));
-  try {
-    await database.createCollection(name, { validator });
-    return true;
-  } catch (error) {
-    if (isNotSupported(error)) {
-      await createPlain(database, name);
-      return false;
+  let present = before;
+  if (!present.has(name)) {
+    try {
+      await database.createCollection(name, { validator });
+      return true;
+    } catch (error) {
+      if (isNotSupported(error)) {
+        await createPlain(database, name);
+        return false;
+      }
+      if (!isNamespaceExists(error)) throw error;
+      present = await validatorsIn(database);
     }
-    if (!isNamespaceExists(error)) throw error;
   }
+  if (isDeepStrictEqual(present.get(name), validator)) return true;
   try {
     await database.command({ collMod: name, validator });
     return true;

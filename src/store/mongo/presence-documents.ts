@@ -30,6 +30,8 @@ export interface LeaseDocument {
   readonly _id: string;
   readonly untilMs: number;
   readonly renewedAtMs: number;
+  /** The last `untilMs` that another instance has found passed, whereupon it took the connections for gone. */
+  readonly lapsedMs?: number;
   /** When any instance gave a sign of life before this one first did. */
   readonly previousSignMs?: number;
 }

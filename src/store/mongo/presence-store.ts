@@ -7,8 +7,8 @@ import type { PresenceStore, PresenceWrite } from '../../core/ports.ts';
 import { allLimited } from './all-limited.ts';
 import type { Collections } from './collections.ts';
 import { chunks } from './conversations.ts';
-import { guarded, insertAll, TroubleError } from './failure.ts';
-import type { PresenceDocument } from './presence-documents.ts';
+import { guarded, insertMissing, TroubleError, updateAll } from './failure.ts';
+import type { LeaseDocument, PresenceDocument } from './presence-documents.ts';
 import { changed, isOnline, type Leases, newcomer, swept, toPresence } from './presence-state.ts';
 
 /** A lease outlives its end this long, so that its instance is not taken for a new one when it comes back. */
@@ -22,8 +22,8 @@ export interface PresenceParts {
   readonly collections: Collections;
   /** Tells when leases are renewed. */
   readonly now: () => number;
-  /** Called before each renewal of a lease. */
-  readonly compareClocks: () => Promise<void>;
+  /** Called before each renewal of a lease; answers by how many milliseconds it has moved what `now` says. */
+  readonly compareClocks: () => Promise<number>;
   /** Called with each sweep and the instances without a lease: what else they left. */
   readonly recover: (nowMs: number, dead: readonly string[]) => Promise<void>;
 }
@@ -42,23 +42,37 @@ export function presenceStore(parts: PresenceParts): PresenceStore {
 
 class MongoPresence implements PresenceStore {
   readonly #parts: PresenceParts;
+  /** By instance: which end of its lease it last learned that others had found passed. */
+  readonly #lapses = new Map<string, number | undefined>();
+  /** Users who have gone offline here and whom no sweep has answered yet: one that fails leaves them to the next. */
+  readonly #gone = new Map<string, Presence>();
+  /** Users whose last connection was taken away by a write that was not answered: maybe it is gone, and nobody tells it. */
+  readonly #unsure = new Set<string>();
 
   constructor(parts: PresenceParts) {
     this.#parts = parts;
   }
 
   /** One write, however many connections the instance has. */
-  async renewLease(instanceId: string, untilMs: number): Promise<void> {
-    await this.#parts.compareClocks();
+  async renewLease(instanceId: string, endMs: number): Promise<boolean> {
+    // The end was reckoned by the clock as it was before.
+    const untilMs = endMs + (await this.#parts.compareClocks());
     const { leases } = this.#parts.collections;
     const renewedAtMs = this.#parts.now();
     const known = { _id: instanceId, renewedAtMs: { $gt: 0 } };
-    const { matchedCount } = await leases.updateOne(known, { $set: { untilMs, renewedAtMs } });
-    if (matchedCount === 1) return;
+    const before = await leases.findOneAndUpdate(known, { $set: { untilMs, renewedAtMs } });
+    if (before !== null) {
+      const isLost = before.lapsedMs !== this.#lapses.get(instanceId);
+      this.#lapses.set(instanceId, before.lapsedMs);
+      return isLost;
+    }
     const [last] = await leases.find().sort({ renewedAtMs: -1 }).limit(1).toArray();
     const previous = last !== undefined && last.renewedAtMs > 0 ? { previousSignMs: last.renewedAtMs } : {};
-    await insertAll(leases, [{ _id: instanceId, untilMs: 0, renewedAtMs: 0 }]);
-    await leases.updateOne({ _id: instanceId }, { $set: { untilMs, renewedAtMs, ...previous } });
+    await insertMissing(leases, [{ _id: instanceId, untilMs: 0, renewedAtMs: 0 }]);
+    const first = { $set: { untilMs, renewedAtMs, ...previous }, $unset: { lapsedMs: '' } } as const;
+    await leases.updateOne({ _id: instanceId }, first);
+    this.#lapses.delete(instanceId);
+    return false;
   }
 
   async apply(
@@ -115,42 +129,84 @@ class MongoPresence implements PresenceStore {
   }
 
   async sweep(nowMs: number): Promise<Presence[]> {
-    const { recover } = this.#parts;
-    const { leases, presence } = this.#parts.collections;
-    const dead = (await leases.find({ untilMs: { $lte: nowMs } }).toArray()).map(({ _id }) => _id);
-    await recover(nowMs, dead);
-    const told: Presence[] = [];
-    const sweepAll = async (filter: object): Promise<void> => {
-      for (let found = USERS_AT_ONCE; found === USERS_AT_ONCE; ) {
-        const users = await presence
-          .find(filter, { projection: { _id: 1 } })
-          .limit(USERS_AT_ONCE)
-          .toArray();
-        found = users.length;
-        await this.#sweepUsers(
-          users.map(({ _id }) => _id),
-          nowMs,
-          told,
-        );
-      }
-    };
-    await sweepAll({ endsAtMs: { $lte: nowMs } });
-    for (const instances of chunks(dead, USERS_AT_ONCE)) await sweepAll({ instances: { $in: [...instances] } });
-    await this.#forgetLeases(nowMs);
-    return told;
+    try {
+      await this.#sweepAll(nowMs);
+    } catch (error) {
+      // Those who are gone have to be told of; what failed is tried again with the next sweep.
+      if (this.#gone.size === 0) throw error;
+    }
+    const gone = [...this.#gone.values()];
+    this.#gone.clear();
+    return gone;
   }
 
   async previousSignOfLife(instanceId: string): Promise<number | undefined> {
     return (await this.#parts.collections.leases.findOne({ _id: instanceId }))?.previousSignMs;
   }
 
-  async #sweepUsers(userIds: readonly string[], nowMs: number, told: Presence[]): Promise<void> {
+  async #sweepAll(nowMs: number): Promise<void> {
+    const { recover } = this.#parts;
+    const lapsed = await this.#parts.collections.leases.find({ untilMs: { $lte: nowMs } }).toArray();
+    const dead = lapsed.map(({ _id }) => _id);
+    await recover(nowMs, dead);
+    await this.#tellLapsed(lapsed);
+    await this.#sweepUsers([...this.#unsure], nowMs);
+    while ((await this.#sweepSome({ endsAtMs: { $lte: nowMs } }, nowMs)) === USERS_AT_ONCE);
+    for (const chunk of chunks(dead, USERS_AT_ONCE)) await this.#sweepInstances(chunk, nowMs);
+    await this.#forgetLeases(nowMs);
+  }
+
+  /** So that an instance that comes back learns that its connections may be gone, also where its own clock says otherwise. */
+  async #tellLapsed(lapsed: readonly LeaseDocument[]): Promise<void> {
+    const updates = lapsed
+      .filter(({ lapsedMs, untilMs }) => lapsedMs !== untilMs)
+      .map(({ _id, untilMs }) => ({
+        updateOne: { filter: { _id, untilMs }, update: { $set: { lapsedMs: untilMs } } },
+      }));
+    await updateAll(this.#parts.collections.leases, updates);
+  }
+
+  async #sweepInstances(dead: readonly string[], nowMs: number): Promise<void> {
+    let instances = dead;
+    while ((await this.#sweepSome({ instances: { $in: [...instances] } }, nowMs)) === USERS_AT_ONCE) {
+      // One that came back meanwhile keeps its users: asking for them again would never end.
+      const still = { _id: { $in: [...instances] }, untilMs: { $lte: nowMs } };
+      instances = (await this.#parts.collections.leases.find(still).toArray()).map(({ _id }) => _id);
+    }
+  }
+
+  /** Answers how many were found. */
+  async #sweepSome(filter: object, nowMs: number): Promise<number> {
+    const users = await this.#parts.collections.presence
+      .find(filter, { projection: { _id: 1 } })
+      .limit(USERS_AT_ONCE)
+      .toArray();
+    await this.#sweepUsers(
+      users.map(({ _id }) => _id),
+      nowMs,
+    );
+    return users.length;
+  }
+
+  async #sweepUsers(userIds: readonly string[], nowMs: number): Promise<void> {
     await this.#change(userIds, [], async (document, leases) => {
+      const { _id } = document;
       const after = swept(document, leases, nowMs);
-      if (after === document) return true;
-      if (!(await this.#replace(after))) return false;
-      if (after.connections.length === 0) told.push(toPresence(after, leases, nowMs));
-      return true;
+      const wasUnsure = this.#unsure.delete(_id);
+      if (after === document) {
+        if (wasUnsure && after.connections.length === 0) this.#gone.set(_id, toPresence(after, leases, nowMs));
+        return true;
+      }
+      const isLast = after.connections.length === 0;
+      let isDone: boolean | undefined;
+      try {
+        isDone = await this.#replace(after);
+      } finally {
+        // Without an answer, or where an earlier write without one may have been what came first.
+        if (isLast && (isDone === undefined || (wasUnsure && !isDone))) this.#unsure.add(_id);
+      }
+      if (isDone && isLast) this.#gone.set(_id, toPresence(after, leases, nowMs));
+      return isDone;
     });
   }
 
@@ -180,7 +236,7 @@ class MongoPresence implements PresenceStore {
     const { presence } = this.#parts.collections;
     const { _id, version, ...rest } = document;
     const next = { ...rest, version: version + 1 };
-    if (version === 0) return (await insertAll(presence, [{ _id, ...next }])).failed.size === 0;
+    if (version === 0) return (await insertMissing(presence, [{ _id, ...next }])) === 1;
     return (await presence.replaceOne({ _id, version }, next)).matchedCount === 1;
   }
 
@@ -200,7 +256,7 @@ class MongoPresence implements PresenceStore {
   async #ensureLease(instanceId: string): Promise<void> {
     const { leases } = this.#parts.collections;
     const known = await leases.findOne({ _id: instanceId }, { projection: { _id: 1 } });
-    if (known === null) await insertAll(leases, [{ _id: instanceId, untilMs: 0, renewedAtMs: 0 }]);
+    if (known === null) await insertMissing(leases, [{ _id: instanceId, untilMs: 0, renewedAtMs: 0 }]);
   }
 
   /** Keeps the newest, which tells the next instance when there was life. */

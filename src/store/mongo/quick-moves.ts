@@ -58,6 +58,7 @@ export class QuickMoves {
         return (await collections.rows.updateOne(filter, update)).matchedCount === 1;
       }),
     ]);
+    for (const failure of inserted.failed.values()) if (failure !== true) throw failure;
     const refused = moves.filter((_, index) => moved[index] !== true);
     for (const { c, move, side, steps } of moves.filter((quick) => !refused.includes(quick))) {
       recent.noteRaised(rowKey(c, side), move.cursors);

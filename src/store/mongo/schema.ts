@@ -60,7 +60,11 @@ export const COLLECTIONS = {
     indexes: [{ key: { c: 1, f: 1, s: 1 }, unique: true }],
     shardKey: { c: 1 },
   },
-  journal: { required: { _id: STRING, by: STRING, at: NUMBER, cs: 'array' }, indexes: [{ key: { by: 1, at: 1 } }] },
+  journal: {
+    required: { _id: STRING, by: STRING, at: NUMBER, cs: 'array' },
+    optional: { del: STRING },
+    indexes: [{ key: { by: 1, at: 1 } }],
+  },
   presence: {
     required: { _id: STRING, version: NUMBER, connections: 'array', instances: 'array', online: 'bool' },
     optional: { endsAtMs: NUMBER, lastSeenMs: NUMBER },
@@ -69,7 +73,7 @@ export const COLLECTIONS = {
   },
   leases: {
     required: { _id: STRING, untilMs: NUMBER, renewedAtMs: NUMBER },
-    optional: { previousSignMs: NUMBER },
+    optional: { lapsedMs: NUMBER, previousSignMs: NUMBER },
     indexes: [{ key: { untilMs: 1 } }, { key: { renewedAtMs: -1 } }],
   },
   profiles: {

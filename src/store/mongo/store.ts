@@ -6,6 +6,7 @@
  * not import a door, another adapter or anything of core but its types and errors.
  */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { MongoClient } from 'mongodb';
 import type { MessageStore, PresenceStore, UserDirectory } from '../../core/ports.ts';
 import { type Clock, systemClock } from '../../time/clock.ts';
@@ -14,7 +15,7 @@ import { collectionsOf } from './collections.ts';
 import { type ConnectionOptions, connect, explain } from './connection.ts';
 import { Conversations } from './conversations.ts';
 import { CursorWriter } from './cursor-writer.ts';
-import { guarded, unavailable } from './failure.ts';
+import { guarded, toChatError, unavailable } from './failure.ts';
 import { Journal, type UnpublishedConversation } from './journal.ts';
 import { LivingReader } from './living-reader.ts';
 import { MessageReader } from './message-reader.ts';
@@ -24,6 +25,7 @@ import { PendingReader } from './pending-reader.ts';
 import { presenceStore } from './presence-store.ts';
 import { QuickMoves } from './quick-moves.ts';
 import { Recent } from './recent.ts';
+import { SCHEMA_COLLECTION } from './schema.ts';
 import { serverTimeDifference } from './server-time.ts';
 import { Statuses } from './statuses.ts';
 import { UnreadReader } from './unread-reader.ts';
@@ -31,7 +33,7 @@ import { ensureLegacyUsersIndex, userDirectory } from './user-directory.ts';
 import { WaveWriter } from './wave-writer.ts';
 
 /** An answer that takes longer counts as none, in milliseconds. */
-const PING_TIMEOUT_MS = 3000;
+const REACHED_WITHIN_MS = 3000;
 
 export interface MongoStoreOptions extends ConnectionOptions {
   /** Tells when leases are renewed and batches are written. Default: the system's clock. */
@@ -65,7 +67,7 @@ export interface MongoStore extends AsyncDisposable {
   readonly presence: PresenceStore;
   /** The driver's client, for whoever watches its events. */
   readonly client: MongoClient;
-  /** Answers whether a primary can be reached. */
+  /** Answers, within seconds, whether what is stored can be read. */
   isReachable(): Promise<boolean>;
   /** Finishes what was asked, then closes the connections. Idempotent; later calls reject. */
   close(): Promise<void>;
@@ -77,12 +79,17 @@ export interface MongoStore extends AsyncDisposable {
  */
 export async function openMongoStore(options: MongoStoreOptions): Promise<MongoStore> {
   const clock = options.clock ?? systemClock;
-  const onError = options.onError ?? (() => undefined);
+  // As an error of the store: those of the driver may quote what a user wrote.
+  const onError = (error: unknown): void => options.onError?.(toChatError(error));
   const log = options.log ?? (() => undefined);
   const { client, database } = await connect(options);
-  const compareClocks = async (): Promise<void> => {
+  /** Answers by how much that has put the clock right. */
+  const compareClocks = async (): Promise<number> => {
     const byMs = options.onTimeDifference && (await serverTimeDifference(database, clock));
-    if (byMs !== undefined) options.onTimeDifference?.(byMs);
+    if (byMs === undefined) return 0;
+    const before = clock.now();
+    options.onTimeDifference?.(byMs);
+    return clock.now() - before;
   };
   let hasLegacyUsers: boolean;
   try {
@@ -122,6 +129,7 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
   const writer = new MessageWriter({
     collections,
     claims,
+    journal,
     waves,
     recent,
     now: () => clock.now(),
@@ -161,14 +169,20 @@ export async function openMongoStore(options: MongoStoreOptions): Promise<MongoS
       collections,
       compareClocks,
       now: () => clock.now(),
-      recover: (nowMs, dead) => journal.recover(nowMs, dead).catch(onError),
+      recover: (nowMs, dead) => journal.recover(nowMs, dead),
     }),
     client,
-    isReachable: () =>
-      database.command({ ping: 1 }, { timeoutMS: PING_TIMEOUT_MS }).then(
-        () => true,
-        () => false,
-      ),
+    isReachable: () => {
+      // A router answers a ping also where it reaches no shard; the driver knows no limit of its own for one request.
+      const answer = database.collection(SCHEMA_COLLECTION).findOne({}, { projection: { _id: 1 } });
+      return Promise.race([
+        answer.then(
+          () => true,
+          () => false,
+        ),
+        delay(REACHED_WITHIN_MS, false, { ref: false }),
+      ]);
+    },
     close,
     [Symbol.asyncDispose]: close,
   };

@@ -2,19 +2,29 @@
  * User profiles: one document per user; what an upsert does not carry stays. What nobody upserted comes from `AppUsers`,
  * the users of the system that ran before, if the database has it; it is only read.
  */
-import { type Db, type Document, ObjectId } from 'mongodb';
+import { type Db, type Document, MongoServerError, ObjectId } from 'mongodb';
 import type { UserProfile } from '../../core/message.ts';
 import type { UserDirectory } from '../../core/ports.ts';
 import type { Collections } from './collections.ts';
-import { guarded, insertAll, updateAll } from './failure.ts';
+import { guarded, insertMissing, updateAll } from './failure.ts';
 
 export const LEGACY_USERS = 'AppUsers';
 
+/** IndexOptionsConflict, IndexKeySpecsConflict: there is such an index under another name, or with other options. */
+const INDEX_CONFLICTS = new Set([85, 86]);
+
 /** Makes sure that users of the former system are found by index. Does nothing where there are none. */
 export async function ensureLegacyUsersIndex(database: Db): Promise<boolean> {
-  const exists = await database.listCollections({ name: LEGACY_USERS }, { nameOnly: true }).hasNext();
-  if (exists) await database.collection(LEGACY_USERS).createIndex({ AppUserId: 1 });
-  return exists;
+  const [users] = await database.listCollections({ name: LEGACY_USERS }, { nameOnly: true }).toArray();
+  // A view has the indexes of what it shows.
+  if (users === undefined || users.type === 'view') return users !== undefined;
+  try {
+    await database.collection(LEGACY_USERS).createIndex({ AppUserId: 1 });
+  } catch (error) {
+    // The collection is the former system's, and so may the index be: a unique one, for example.
+    if (!(error instanceof MongoServerError && INDEX_CONFLICTS.has(Number(error.code)))) throw error;
+  }
+  return true;
 }
 
 export function userDirectory(collections: Collections, database: Db, hasLegacyUsers: boolean): UserDirectory {
@@ -47,7 +57,7 @@ export function userDirectory(collections: Collections, database: Db, hasLegacyU
   async function upsert({ userId, ...fields }: UserProfile): Promise<void> {
     const set = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
     if (Object.keys(set).length === 0) {
-      await insertAll(profiles, [{ _id: userId }]);
+      await insertMissing(profiles, [{ _id: userId }]);
     } else {
       await updateAll(profiles, [{ updateOne: { filter: { _id: userId }, update: { $set: set }, upsert: true } }]);
     }

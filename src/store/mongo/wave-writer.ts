@@ -77,13 +77,16 @@ export class WaveWriter {
     if (left.size === 0) return outcomesOf(items);
     const appends = items.filter((item): item is Item<AppendOp> => item.operation.type === 'append' && !item.outcome);
     const touched = new Set(appends.map((item) => item.c));
-    const [claimed, entry, rows, ahead] = await Promise.all([
-      claims.take(appends),
-      touched.size === 0 ? undefined : journal.begin([...touched], nowMs),
-      conversations.rows(left.keys()),
-      living.ahead(left, (c) => this.#lastKnown(c)),
-    ]);
+    const entry = touched.size === 0 ? undefined : journal.begin([...touched], nowMs);
+    let claimed: Claimed;
     try {
+      const [taken, rows, ahead] = await Promise.all([
+        claims.take(appends),
+        conversations.rows(left.keys()),
+        living.ahead(left, (c) => this.#lastKnown(c)),
+        entry?.stored,
+      ]);
+      claimed = taken;
       await this.#writeClaimed(items, claimed, { rows, ahead }, nowMs);
     } catch (error) {
       if (entry !== undefined) journal.abandon(entry);

@@ -144,7 +144,10 @@ function userDirectory({ reader, writer }: Links): UserDirectory {
 
 function presenceStore({ reader, writer }: Links, clock: Pick<Clock, 'now'>): PresenceStore {
   return {
-    renewLease: (instanceId, untilMs) => writer.ask<void>('renewLease', [instanceId, untilMs, clock.now()]),
+    renewLease: async (instanceId, untilMs) => {
+      await writer.ask<void>('renewLease', [instanceId, untilMs, clock.now()]);
+      return false;
+    },
     apply: (instanceId, writes, nowMs) => writer.ask('applyPresence', [instanceId, writes, nowMs]),
     async find(userIds, nowMs) {
       const found = await reader.ask<Presence[]>('findPresence', [userIds, nowMs]);

@@ -28,6 +28,10 @@ const entry = (seq: number, afterSeq?: number): AppendEntry => ({
 /** A store with the messages 1 to `count`, of which some are deleted. */
 function store(count: number, deleted: readonly number[] = []) {
   return {
+    findMessage: async (id: string) => {
+      const seq = Number(id.slice(1));
+      return seq > count ? undefined : message(seq, deleted.includes(seq) ? { text: '', deletedAtMs: 1 } : {});
+    },
     listMessages: async (_userId: string, _otherId: string, range: MessageRange): Promise<MessageView[]> => {
       const all = Array.from({ length: count }, (_, index): MessageView => {
         const seq = index + 1;
@@ -92,11 +96,19 @@ test('of messages that were read since it is not told that they were delivered',
     messageIds: ['m1', 'm2', 'm3'],
     atMs: 0,
   };
-  const filled = await new MissingMessages(read, { recentMs: 0 }).fill({
+  const filled = await new MissingMessages({ ...store(3), ...read }, { recentMs: 0 }).fill({
     userId: 'ann',
     entries: [{ userId: 'ann', event }],
   });
   expect(filled).toEqual([{ userId: 'ann', event: { ...event, messageIds: ['m3'] }, afterSeq: 0 }]);
+});
+
+test('of deleted messages the deletions are told again, of others nothing', async () => {
+  const missing = new MissingMessages(store(9, [5, 6]), { recentMs: 5000 });
+  const people = { senderId: 'ann', receiverId: 'bob', byUserId: 'ann' };
+  expect(await missing.deletions(['m4', 'm5', 'm10'])).toEqual([
+    { type: 'messageDeleted', messageId: 'm5', seq: 5, ...people, atMs: 1 },
+  ]);
 });
 
 test('before a deletion of a message that is not in the stream comes what is missing before it', async () => {
@@ -153,7 +165,7 @@ test('the publisher fills gaps before it goes on, and waits for a store that is 
   let away = true;
   const listMessages: typeof messages.listMessages = (...query) =>
     away ? Promise.reject(new Error('away')) : messages.listMessages(...query);
-  const missing = new MissingMessages({ listMessages }, { recentMs: 1000 });
+  const missing = new MissingMessages({ ...messages, listMessages }, { recentMs: 1000 });
   const publisher = new Publisher(broker, noMetrics, { onPublishFailed: () => undefined }, clock, { missing });
   publisher.publish(sent(5), 'bob');
   publisher.publish(sent(6), 'bob');

@@ -81,6 +81,20 @@ describe('a user', () => {
     expect(await online('alice')).toBe(true);
   });
 
+  test('is announced online although the answer to the first connection was lost', async () => {
+    const tracker = await started();
+    const apply = store.apply.bind(store);
+    store.apply = async (...args) => {
+      store.apply = apply;
+      await apply(...args);
+      return down();
+    };
+    tracker.connected('alice', 'c1');
+    await settle();
+    await clock.advance(2000);
+    expect(told()).toEqual(['alice on']);
+  });
+
   test('is announced offline once, when the grace after the last connection has passed and not much later', async () => {
     const tracker = await started();
     await clock.advance(1234);
@@ -379,6 +393,20 @@ describe('leases', () => {
       return outcomes;
     };
     await clock.advance(10_000);
+    expect(told()).toEqual(['alice on', 'alice off', 'alice on']);
+  });
+
+  test('that another instance took for over are taken again, although they run by the own clock', async () => {
+    const tracker = await started({ instanceId: 'one' });
+    tracker.connected('alice', 'c1');
+    await settle();
+    await clock.advance(100);
+    for (const presence of await store.sweep(clock.now() + 15_000)) {
+      await broker.broadcast({ type: 'presenceChanged', changes: [presence] });
+    }
+    expect(await online('alice')).toBe(false);
+    await clock.advance(6000);
+    expect(await online('alice')).toBe(true);
     expect(told()).toEqual(['alice on', 'alice off', 'alice on']);
   });
 

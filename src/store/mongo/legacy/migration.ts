@@ -10,7 +10,7 @@ import type { Db, Document, Filter, ObjectId } from 'mongodb';
 import { ChatError } from '../../../core/errors.ts';
 import type { Message } from '../../../core/message.ts';
 import type { AdvanceOp, WriteOp } from '../../../core/ports.ts';
-import { type ConnectionOptions, connect } from '../connection.ts';
+import { type ConnectionOptions, connect, databaseOf } from '../connection.ts';
 import { pairKey } from '../keys.ts';
 import { type MongoStore, openMongoStore } from '../store.ts';
 import { LEGACY_USERS, toProfile } from '../user-directory.ts';
@@ -60,17 +60,17 @@ const NOTHING: Checkpoint = { _id: 'legacy', read: 0, taken: 0, late: 0, skipped
 
 /** @throws UnusableServerError if a database cannot be used; ChatError `unavailable` if one fails meanwhile: run it again. */
 export async function migrateLegacy(options: LegacyMigrationOptions): Promise<LegacyReport> {
-  if (options.dryRun) {
-    const { client, database } = await connect(options);
-    try {
-      return await new LegacyMigration(client.db(options.sourceDatabase ?? options.database), database, options).run();
-    } finally {
-      await client.close();
-    }
+  // Without an index of the times the server sorts all messages before it answers with the first.
+  const { client } = await connect({ ...options, socketTimeoutMs: 0 });
+  try {
+    const source = databaseOf(client, options.sourceDatabase ?? options.database);
+    const target = databaseOf(client, options.database);
+    if (options.dryRun) return await new LegacyMigration(source, target, options).run();
+    await using store = await openMongoStore(options);
+    return await new LegacyMigration(source, target, options, store).run();
+  } finally {
+    await client.close();
   }
-  await using store = await openMongoStore(options);
-  const source = store.client.db(options.sourceDatabase ?? options.database);
-  return await new LegacyMigration(source, store.client.db(options.database), options, store).run();
 }
 
 class LegacyMigration {
@@ -187,8 +187,15 @@ class LegacyMigration {
 
   /** @throws the first failure; the checkpoint then stays before this batch. */
   async #expectAll(operations: readonly WriteOp[]): Promise<void> {
-    for (const outcome of (await this.#store?.messages.write(operations)) ?? []) {
-      if (outcome.type === 'failed') throw outcome.error;
+    for (let left = operations; left.length > 0; ) {
+      const current = left;
+      const outcomes = (await this.#store?.messages.write(current)) ?? [];
+      for (const outcome of outcomes) if (outcome.type === 'failed') throw outcome.error;
+      // A move over very many messages stops on its way.
+      left = current.filter((_, index) => {
+        const outcome = outcomes[index];
+        return outcome?.type === 'advanced' && outcome.more;
+      });
     }
   }
 

@@ -5,9 +5,11 @@ import { MongoClient, ObjectId } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { migrateCommand } from '../../../../src/cli/migrate-command.ts';
 import { readLegacyMessage } from '../../../../src/store/mongo/legacy/legacy-message.ts';
+import { migrateLegacy } from '../../../../src/store/mongo/legacy/migration.ts';
 import { openMongoStore } from '../../../../src/store/mongo/store.ts';
 import { openPage } from '../../../e2e/support/pages.ts';
 import { startServer } from '../../../e2e/support/server.ts';
+import { TcpProxy } from '../../../e2e/support/tcp-proxy.ts';
 import { chooseMongoServers, type RunningMongo } from '../../../servers/mongo-servers.ts';
 
 const T0 = Date.UTC(2024, 0, 1);
@@ -74,6 +76,47 @@ describe('The migration command', () => {
 });
 
 for (const choice of await chooseMongoServers()) {
+  describe.skipIf(choice.missing !== undefined)(`A few documents on ${choice.kind}`, () => {
+    let server: RunningMongo;
+    let client: MongoClient;
+    const database = `chat-legacy-${new ObjectId().toHexString().slice(-6)}`;
+    const [ann, bob] = [new ObjectId(), new ObjectId()];
+    beforeAll(async () => {
+      server = await choice.start();
+      client = await new MongoClient(server.uri).connect();
+      const sent = Array.from({ length: 1100 }, (_, n) => ({
+        SenderId: ann,
+        ReceiverId: bob,
+        Message: `text ${n}`,
+        Timestamp: new Date(T0 + n),
+        IsRead: n === 1098,
+      }));
+      await client.db(database).collection('ChatMessages').insertMany(sent);
+    });
+    afterAll(async () => {
+      await client.db(database).dropDatabase();
+      await client.close();
+      await server[Symbol.asyncDispose]();
+    });
+
+    test('are read from a server that sorts them for longer than a request of the store may take', async () => {
+      await using proxy = await TcpProxy.open(Number(new URL(server.uri).port));
+      const uri = new URL(server.uri);
+      uri.port = `${proxy.port}`;
+      const options = { uri: uri.href, database, dryRun: true, socketTimeoutMs: 200, onProgress: () => undefined };
+      proxy.delayMs = 300;
+      expect(await migrateLegacy(options)).toMatchObject({ read: 1100, taken: 1100 });
+    });
+
+    test('of which only one behind a thousand others says that it was read: all before it were', async () => {
+      const env = { MONGODB_URI: server.uri, MONGODB_DATABASE: database };
+      expect(await migrateCommand(['--from', 'legacy'], env, () => undefined)).toMatchObject({ exitCode: 0 });
+      await using store = await openMongoStore({ uri: server.uri, database });
+      const view = await store.messages.findConversation(bob.toHexString(), ann.toHexString());
+      expect(view).toMatchObject({ own: { read: 1099, delivered: 1099, received: 1100 }, unreadCount: 1 });
+    });
+  });
+
   // FerretDB answers every query by a scan: with a large dump it would take hours, so it gets a small one.
   const total = choice.kind === 'FerretDB' ? 400 : 100_000;
   const pairs = choice.kind === 'FerretDB' ? 4 : 500;

@@ -1,9 +1,11 @@
 import { createServer } from 'node:net';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { MongoClient } from 'mongodb';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { newId } from '../../../../src/core/ids.ts';
-import { SCHEMA_VERSION } from '../../../../src/store/mongo/migrations.ts';
-import { COLLECTION_NAMES, declarationOf, SCHEMA_COLLECTION } from '../../../../src/store/mongo/schema.ts';
+import { prepareDatabase, SCHEMA_VERSION } from '../../../../src/store/mongo/migrations.ts';
+import { COLLECTION_NAMES, declarationOf, SCHEMA_COLLECTION, validatorOf } from '../../../../src/store/mongo/schema.ts';
 import { openMongoStore } from '../../../../src/store/mongo/store.ts';
+import { TcpProxy } from '../../../e2e/support/tcp-proxy.ts';
 import { chooseMongoServers, type RunningMongo } from '../../../servers/mongo-servers.ts';
 import { temporaryMongoStore } from './opened.ts';
 
@@ -23,6 +25,7 @@ describe('Opening refuses', () => {
     ['what is no URI', `chat:${SECRET}@localhost`, 'is not a connection string'],
     ['an unescaped password', `mongodb://ann:${SECRET}/@localhost`, 'is not a connection string'],
     ['an unknown option', `mongodb://ann:${SECRET}@127.0.0.1:1/?nonsense=1`, 'is not a connection string'],
+    ['a host whose name speaks of authentication', `mongodb://ann:${SECRET}@auth.invalid:1/`, 'check host, port'],
     ['a server that is not there', `mongodb://ann:${SECRET}@127.0.0.1:1/`, 'check host, port'],
   ])('%s, says what to do and not the password', async (_, uri, text) => {
     const error = await refusal(uri);
@@ -79,6 +82,47 @@ for (const choice of await chooseMongoServers()) {
       await first.close();
     });
 
+    test('changes no collection that is as it should be', async () => {
+      const { close, database } = await temporaryMongoStore(server.uri);
+      const again = new MongoClient(server.uri, { monitorCommands: true });
+      const names: string[] = [];
+      again.on('commandStarted', ({ commandName }) => names.push(commandName));
+      const found = again.db(database);
+      const asDeclared = COLLECTION_NAMES.map((name) => ({
+        name,
+        options: { validator: validatorOf(declarationOf(name)) },
+      }));
+      // As a MongoDB says it; the other two keep no validators.
+      vi.spyOn(found, 'listCollections').mockReturnValue({ toArray: async () => asDeclared } as never);
+      await prepareDatabase(found, Date.now, () => undefined);
+      expect([...new Set(names)].toSorted()).toEqual(['createIndexes', 'find']);
+      await again.close();
+      await close();
+    });
+
+    test('keeps to the concerns that it promises, whatever the URI says', async () => {
+      const uri = `${server.uri}${server.uri.includes('?') ? '&' : '?'}w=1&journal=false&readConcernLevel=local&wtimeoutMS=5`;
+      const { close, store } = await temporaryMongoStore(uri, { monitorCommands: true });
+      const concerns: unknown[] = [];
+      store.client.on('commandStarted', ({ command }) => concerns.push(command.readConcern ?? command.writeConcern));
+      await store.users.upsert({ userId: 'ann', name: 'Ann' });
+      await store.users.find(['ann']);
+      expect(concerns).toEqual([{ w: 'majority', j: true }, { level: 'majority' }]);
+      await close();
+    });
+
+    test('takes the index that the former system has on its users', async () => {
+      const { close, database, store } = await temporaryMongoStore(server.uri);
+      const users = store.client.db(database).collection('AppUsers');
+      await users.drop();
+      await users.createIndex({ AppUserId: 1 }, { unique: true });
+      await (await openMongoStore({ uri: server.uri, database })).close();
+      await users.dropIndex('AppUserId_1');
+      await users.createIndex({ AppUserId: 1 }, { name: 'by_user' });
+      await (await openMongoStore({ uri: server.uri, database })).close();
+      await close();
+    });
+
     test('refuses a schema from the future and leaves it alone', async () => {
       const { close, database, store } = await temporaryMongoStore(server.uri);
       const schema = store.client.db(database).collection<{ _id: string; version: number }>(SCHEMA_COLLECTION);
@@ -117,6 +161,20 @@ for (const choice of await chooseMongoServers()) {
         role: 'Client',
       });
       await reopened.close();
+      await close();
+    });
+
+    test('says within seconds that the server does not answer', async () => {
+      await using proxy = await TcpProxy.open(Number(new URL(server.uri).port));
+      const uri = new URL(server.uri);
+      uri.port = `${proxy.port}`;
+      const { close, store } = await temporaryMongoStore(uri.href);
+      expect(await store.isReachable()).toBe(true);
+      proxy.freeze();
+      const beganMs = performance.now();
+      expect(await store.isReachable()).toBe(false);
+      expect(performance.now() - beganMs).toBeLessThan(8000);
+      proxy.thaw();
       await close();
     });
 

@@ -80,6 +80,28 @@ for (const choice of await chooseMongoServers()) {
       expect(await store(1).messages.listMessages(ann, bob, { limit: 100 })).toHaveLength(20);
     });
 
+    test('find a message by its id after the very same send was written again', async () => {
+      const [ann, bob] = [person('ann'), person('bob')];
+      const once = send(ann, bob, 'x', { clientMessageId: 'again', digest: 'd' });
+      await store(0).messages.write([once]);
+      const [again] = await store(1).messages.write([once]);
+      expect(again).toMatchObject({ type: 'appended', duplicate: true, message: { id: once.id } });
+      const { places } = collectionsOf(store(0).client.db(database));
+      // What is claimed for nothing is given back after the answer.
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect(await places.findOne({ _id: once.id })).toMatchObject({ c: conversationKey(ann, bob) });
+      expect(await store(2).messages.findMessage(once.id)).toMatchObject({ text: 'x' });
+    });
+
+    test('page a list of conversations that a former system dated with its earliest time', async () => {
+      const bob = person('bob');
+      const atMs = Date.UTC(1, 0, 1);
+      for (const ann of [person('ann'), person('ann')]) await store(0).messages.write([send(ann, bob, 'x', { atMs })]);
+      const { conversations, next } = await store(1).messages.listConversations(bob, { limit: 1 });
+      const rest = await store(1).messages.listConversations(bob, { limit: 1, after: next ?? '' });
+      expect(new Set([...conversations, ...rest.conversations].map(({ otherId }) => otherId)).size).toBe(2);
+    });
+
     test('see at once what another one acknowledged', async () => {
       const bob = person('bob');
       for (let round = 0; round < 20; round += 1) {
