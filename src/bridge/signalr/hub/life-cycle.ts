@@ -42,7 +42,7 @@ export class LifeCycle<User> {
       this.#settled(undefined, false);
       return;
     }
-    result.then(
+    Promise.resolve(result).then(
       () => this.#settled(undefined, false),
       (error: unknown) => this.#settled(error, true),
     );

@@ -110,6 +110,31 @@ describe('the calls of a connection', () => {
     expect(host.reported).toMatchObject([{ method: 'Unserialisable', error: expect.any(TypeError) }]);
   });
 
+  it('fail alone when what they answer only looks like a promise', async () => {
+    const lookalike = (then: () => void) => method<TestUser, []>([], () => ({ then }));
+    const host = new MemoryHost({
+      methods: {
+        ...methods,
+        Throws: lookalike(() => {
+          throw new HubException('as planned');
+        }),
+        Twice: lookalike((resolve: (value: unknown) => void = () => undefined) => {
+          resolve('once');
+          resolve('twice');
+        }),
+      },
+    });
+    const client = await host.open();
+    client.invoke('1', 'Throws');
+    client.invoke('2', 'Twice');
+    client.invoke('3', 'Echo', 'still here');
+    expect(await client.taken()).toEqual([
+      `{"type":3,"invocationId":"1","error":"An unexpected error occurred invoking 'Throws' on the server. HubException: as planned"}`,
+      '{"type":3,"invocationId":"2","result":"once"}',
+      '{"type":3,"invocationId":"3","result":"still here"}',
+    ]);
+  });
+
   it('get the words for a stream of a method that is none', async () => {
     const client = await new MemoryHost({ methods }).open();
     client.send('{"type":4,"invocationId":"1","target":"echo","arguments":["a"]}');
