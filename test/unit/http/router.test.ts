@@ -2,7 +2,6 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
 import { clientAddress } from '../../../src/http/client-address.ts';
-import { isUpgradeAllowed } from '../../../src/http/cors.ts';
 import { type Route, Router } from '../../../src/http/router.ts';
 
 const servers: Server[] = [];
@@ -91,18 +90,6 @@ describe('CORS', () => {
       expect(headers).toContain(name);
     }
     expect(response.headers.get('access-control-allow-methods')).toContain('DELETE');
-  });
-
-  test.each([
-    [undefined, true],
-    ['https://page.example', true],
-    ['http://chat.example', true],
-    ['https://evil.example', false],
-    ['null', false],
-    ['not a url', false],
-  ])('an upgrade with origin %s is allowed: %s', (origin, allowed) => {
-    const request = { headers: { host: 'chat.example', ...(origin !== undefined && { origin }) } };
-    expect(isUpgradeAllowed(request as never, isOriginAllowed)).toBe(allowed);
   });
 });
 

@@ -115,6 +115,20 @@ describe('who may connect', () => {
     expect(await bad.seeStatus()).toBe(403);
   });
 
+  it.each([
+    ['http://localhost', 101],
+    ['https://localhost', 101],
+    ['http://localhost:81', 403],
+    ['http://LOCALHOST.evil.example', 403],
+    ['null', 403],
+    ['localhost', 403],
+  ])('does not need leave for a page of the same host: %s', async (origin, status) => {
+    const { port } = await host({ methods }, { isOriginAllowed: () => false });
+    const client = new Client(port);
+    client.upgrade('/hub?access_token=alice', [['Origin', origin]]);
+    expect(await client.seeStatus()).toBe(status);
+  });
+
   it('depends on limits, whose places are given back once', async () => {
     let places = 1;
     const { port } = await host(
@@ -366,6 +380,31 @@ describe('hooks that throw', () => {
     client.record(echo);
     await client.seeRecord(echoed);
     expect(client.observed).toHaveLength(4);
+  });
+
+  it('refuse the request they belong to, and are told of', async () => {
+    const told: string[] = [];
+    const { port } = await host(
+      { methods },
+      {
+        // Not every Origin is a URL.
+        isOriginAllowed: (origin) => new URL(origin).protocol === 'https:',
+        admit: () => ({
+          ok: true,
+          release: () => {
+            throw new Error('counted below nothing');
+          },
+        }),
+        onError: (_error, { method: hook }) => void told.push(hook),
+      },
+    );
+    const stranger = new Client(port);
+    stranger.upgrade('/hub?access_token=alice', [['Origin', 'null']]);
+    expect(await stranger.seeStatus()).toBe(500);
+    const client = await connected(port);
+    client.raw.closeFrame(1000);
+    await client.seeEnd();
+    await vi.waitFor(() => expect(told).toEqual(['isOriginAllowed', 'release']));
   });
 });
 
