@@ -1,6 +1,7 @@
+import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { type AddressInfo, connect, type Socket } from 'node:net';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { clientAddress } from '../../../src/http/client-address.ts';
 import { type Route, Router } from '../../../src/http/router.ts';
 
@@ -51,6 +52,27 @@ describe('The router', () => {
     expect(response.status).toBe(500);
     expect(await response.text()).not.toContain('private');
     expect(errors).toEqual([expect.objectContaining({ message: 'private detail' })]);
+  });
+});
+
+describe('An upgrade', () => {
+  test.each([
+    ['that nobody serves', []],
+    ["that is nobody's after all", [{ matches: () => true, upgrade: () => false }]],
+  ])('%s is answered 404 and keeps no socket, though its client does not go', async (_name, upgrades) => {
+    const router = new Router({ routes: [], upgrades, isOriginAllowed, onError: () => undefined });
+    const server = createServer().on('upgrade', (request, socket, head) => router.upgrade(request, socket, head));
+    servers.push(server);
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const sockets: Socket[] = [];
+    server.on('connection', (socket) => sockets.push(socket));
+    const client = connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', allowHalfOpen: true });
+    client.write('GET /x HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
+    const [answer] = (await once(client, 'data')) as [Buffer];
+
+    expect(answer.toString()).toMatch(/^HTTP\/1\.1 404 /);
+    await vi.waitFor(() => expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true]));
+    client.destroy();
   });
 });
 
