@@ -83,6 +83,7 @@ export class Endpoint<User> {
   /** Looks at every deadline. `nowMs`: whole milliseconds of the monotonic clock. */
   sweep(nowMs: number): void {
     this.#table.sweep(nowMs, this.#settings.options.unusedNegotiationTimeoutMs);
+    this.#connections.sweep(nowMs);
     for (const { transport } of this.#table.actives()) {
       if (transport instanceof LongPollingTransport) transport.sweep(nowMs);
     }

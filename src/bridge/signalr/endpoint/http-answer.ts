@@ -18,6 +18,23 @@ export function writeAnswer(request: IncomingMessage, response: ServerResponse, 
   response.end(body);
 }
 
+/**
+ * Writes the answer to a request of which some is still to come, and is not wanted. A stream of HTTP/2 is then closed (RFC 9113, section
+ * 8.1): nothing else would ever end it. A connection of HTTP/1.1 ends by the server's own limits, and at once when the request is late.
+ */
+export function writeEarlyAnswer(request: IncomingMessage, response: ServerResponse, answer: Refusal): void {
+  const stream = streamOf(response);
+  if (stream === undefined) {
+    const headers = answer.status === 408 ? { ...answer.headers, Connection: 'close' } : answer.headers;
+    writeAnswer(request, response, { ...answer, headers });
+    return;
+  }
+  whenOut(response, (isOut) => {
+    if (isOut) stream.close();
+  });
+  writeAnswer(request, response, answer);
+}
+
 /** Whether nobody waits for the answer any more: it tells of no end that is still to come. */
 export function isGone(response: ServerResponse): boolean {
   const stream = streamOf(response);

@@ -13,7 +13,7 @@ import { NOT_CACHEABLE, textRefusal, UNKNOWN_CONNECTION_GET } from './access.ts'
 import type { Batch, Chunk } from './batch.ts';
 import type { ConnectionRequest } from './connection-request.ts';
 import { whenOut, writeAnswer } from './http-answer.ts';
-import { PostedData, type PostLimits } from './posted-data.ts';
+import { PostedData, type SharedPosts } from './posted-data.ts';
 import type { Transport, TransportEnd, TransportObserver } from './transport.ts';
 
 const DATA_HEADERS = { 'Content-Type': 'application/octet-stream', ...NOT_CACHEABLE };
@@ -28,7 +28,7 @@ export interface LongPollingOptions {
   readonly pollTimeoutMs: number;
   /** Without a poll for this long the client is gone. */
   readonly disconnectTimeoutMs: number;
-  readonly posts: PostLimits;
+  readonly posts: SharedPosts;
   /** Whole milliseconds of the monotonic clock. */
   readonly nowMs: () => number;
 }
@@ -76,7 +76,7 @@ export class LongPollingTransport implements Transport {
   constructor(options: LongPollingOptions) {
     this.#options = options;
     this.#absentSinceMs = options.nowMs();
-    this.#posted = new PostedData(options.posts, (data) => this.#observer?.onData(data));
+    this.#posted = new PostedData(options.posts, (data) => this.#observer?.onData(data) === true);
   }
 
   start(observer: TransportObserver): void {

@@ -24,6 +24,8 @@ export interface EndpointOptions {
   readonly maximumFrameBytes: number;
   /** What the bodies of POST requests may hold in memory together, in bytes; beyond that they are answered 503. Default 64 MiB. */
   readonly maximumPostedBytes: number;
+  /** How long the body of a POST may take to arrive; then it is answered 408. Default 30,000. */
+  readonly postTimeoutMs: number;
   /** How long to wait for the client's part of the closing handshake before the socket is cut. Default 5,000. */
   readonly closeTimeoutMs: number;
   /** A negotiated id nobody connects with is forgotten after this time. Default 15,000. */
@@ -55,6 +57,7 @@ export const defaultEndpointOptions: EndpointOptions = {
   handshakeTimeoutMs: 15_000,
   maximumFrameBytes: 1_048_576,
   maximumPostedBytes: 67_108_864,
+  postTimeoutMs: 30_000,
   closeTimeoutMs: 5_000,
   unusedNegotiationTimeoutMs: 15_000,
   minimumNegotiateVersion: 0,

@@ -43,8 +43,8 @@ export interface Transport {
 
 /** Implemented by the connection. */
 export interface TransportObserver {
-  /** Bytes of any cut. The buffer is only valid during the call. */
-  onData(data: Buffer): void;
+  /** Bytes of any cut. The buffer is only valid during the call. Answers whether they are wanted: an observer that is closing takes nothing. */
+  onData(data: Buffer): boolean;
   onWritable(): void;
   onProof(mark: number): void;
   /**

@@ -161,10 +161,11 @@ export class Connection<User>
     return this.outbound.isHalfFull || this.#dispatcher?.isFull === true;
   }
 
-  onData(data: Buffer): void {
-    if (!this.isReading) return;
+  onData(data: Buffer): boolean {
+    if (!this.isReading) return false;
     this.#liveness.onData();
     this.#reader.onData(data);
+    return true;
   }
 
   recordEnd(data: Buffer, start: number): number {

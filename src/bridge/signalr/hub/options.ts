@@ -121,6 +121,7 @@ export function sweepIntervalMs(options: HubOptions): number {
     options.receiptTimeoutMs,
     options.statefulReconnectTimeoutMs,
     options.unusedNegotiationTimeoutMs,
+    options.postTimeoutMs,
     options.pollTimeoutMs,
     options.disconnectTimeoutMs,
   );
