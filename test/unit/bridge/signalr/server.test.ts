@@ -2,7 +2,12 @@ import { request } from 'node:http';
 import { describe, expect, it, vi } from 'vitest';
 import type { Authentication } from '../../../../src/bridge/signalr/endpoint/access.ts';
 import type { ConnectionError } from '../../../../src/bridge/signalr/hub/errors.ts';
-import { type HubConnection, type HubMethod, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import {
+  type HubConnection,
+  type HubDefinition,
+  type HubMethod,
+  method,
+} from '../../../../src/bridge/signalr/hub/hub.ts';
 import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 import { FakeClock } from '../../../fixtures/fake-clock.ts';
 import { opcode } from '../../../golden/raw-client.ts';
@@ -309,6 +314,23 @@ describe('a WebSocket connection', () => {
     client.raw.frame(opcode.binary, Buffer.alloc(40_001));
     const end = await client.see(({ kind }) => kind === 'close-frame');
     expect(end).toMatchObject({ code: 1009 });
+  });
+
+  it.each([
+    [1000, true],
+    [1001, true],
+    [1009, false],
+    [4000, true],
+  ])("ends in good order by its client's code %i, which may be a goodbye: %s", async (code, isGoodbye) => {
+    const ends: unknown[] = [];
+    const onDisconnected: HubDefinition<TestUser>['onDisconnected'] = ({ hasSaidGoodbye }, error) =>
+      void ends.push(error, hasSaidGoodbye);
+    const { port } = await host({ onDisconnected });
+    const client = await connected(port);
+    client.raw.closeFrame(code);
+    expect(await client.see(({ kind }) => kind === 'close-frame')).toMatchObject({ code: 1000 });
+    await client.seeEnd();
+    expect(ends).toEqual([undefined, isGoodbye]);
   });
 });
 
