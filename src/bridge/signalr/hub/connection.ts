@@ -158,7 +158,7 @@ export class Connection<User>
   }
 
   get isSaturated(): boolean {
-    return this.outbound.isHalfFull || this.#dispatcher?.isFull === true;
+    return this.outbound.isHalfFull || this.#dispatcher?.isFull === true || this.#closeWhenIdle !== undefined;
   }
 
   onData(data: Buffer): boolean {

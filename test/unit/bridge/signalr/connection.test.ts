@@ -362,6 +362,25 @@ describe('the end of a connection', () => {
     ]);
   });
 
+  it('does not wait for what a client goes on asking when the server drains', async () => {
+    const gates: (() => void)[] = [];
+    const Wait = method<TestUser, []>([], () => new Promise<void>((resolve) => void gates.push(resolve)));
+    const client = await new MemoryHost({ methods: { Wait }, options: { maximumWaitingInvocations: 2 } }).open();
+    for (let id = 1; id <= 5; id += 1) client.invoke(String(id), 'Wait');
+    client.connection.closeWhenIdle({ allowReconnect: true });
+    for (let id = 6; gates.length > 0; id += 1) {
+      if (!client.transport.isPaused) client.invoke(String(id), 'Wait');
+      gates.shift()?.();
+      await client.settle();
+    }
+
+    // One ran, two waited; the others had not been read.
+    expect(client.transport.records).toEqual([
+      ...['1', '2', '3'].map((id) => `{"type":3,"invocationId":"${id}","result":null}`),
+      '{"type":7,"allowReconnect":true}',
+    ]);
+  });
+
   it('is cut when the client does not answer the goodbye', async () => {
     const client = await new MemoryHost().open();
     client.connection.close();
