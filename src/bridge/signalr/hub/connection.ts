@@ -415,7 +415,7 @@ export class Connection<User>
     }
     // A client that waits for its call may be busy waiting: its silence does not count (nor while it is not read).
     const isExcused = this.#reader.isPaused || this.#dispatcher?.isBlocked === true;
-    if (this.#liveness.isSilent(nowMs, options, isExcused)) {
+    if (this.#liveness.isSilent(nowMs, options, this.#transport, isExcused)) {
       this.#closeFailed('client-timeout', `The client sent nothing for ${options.clientTimeoutMs} ms`, undefined, true);
     } else if (this.outbound.isUnanswered(nowMs, options.receiptTimeoutMs)) {
       this.#cut('receipt-timeout', `A probe was not answered for ${options.receiptTimeoutMs} ms`);

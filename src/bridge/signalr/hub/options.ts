@@ -20,8 +20,8 @@ export interface HubOptions extends EndpointOptions {
    */
   readonly clientTimeoutMs: number;
   /**
-   * Whether a client that has never sent a hub Ping is closed, too, when nothing at all comes from it for `clientTimeoutMs`. The stock
-   * clients ping; the reference spares whoever does not. Default false.
+   * Whether a client that has never sent a hub Ping is closed, too, when nothing at all comes from it for `clientTimeoutMs`, no poll
+   * either. The stock clients ping, or poll; the reference spares whoever does not. Default false.
    */
   readonly timesOutSilentClients: boolean;
   /** The handshake, and before it the authentication, must each be done in this time. Default 15,000. */
