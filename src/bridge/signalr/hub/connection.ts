@@ -168,10 +168,10 @@ export class Connection<User>
     return true;
   }
 
-  recordEnd(data: Buffer, start: number): number {
-    if (this.protocol === undefined) return handshakeRecordEnd(data, start);
+  recordEnd(data: Buffer, start: number, from: number): number {
+    if (this.protocol === undefined) return handshakeRecordEnd(data, from);
     try {
-      return this.protocol.recordEnd(data, start);
+      return this.protocol.recordEnd(data, start, from);
     } catch (error) {
       this.#onInvalidRecord(error);
       return -1;
