@@ -66,7 +66,8 @@ export interface SignalRServer extends AsyncDisposable {
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
   /**
    * Ends every connection in good order: calls that run are answered, then a Close record that allows reconnecting, then the closing
-   * handshake. New connections are refused with 503 from now on. Resolves when all are gone, at the latest after the grace.
+   * handshake. New connections are refused with 503 from now on. Resolves when all are gone and `onDisconnected` has settled for them,
+   * at the latest after the grace.
    */
   drain(options?: DrainOptions): Promise<void>;
   /** Cuts every connection now. Idempotent. */
@@ -100,7 +101,9 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
   #sweepTimer: Timer | undefined;
   #isShuttingDown = false;
   #isClosed = false;
-  #onEmpty: (() => void) | undefined;
+  /** Connections whose end the hub is not through with. */
+  #endings = 0;
+  #onQuiet: (() => void) | undefined;
 
   constructor(options: SignalRServerOptions<User>) {
     const limits = options.hub.options;
@@ -184,16 +187,24 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
     this.#connections.delete(connectionId);
     this.router.onEnded(connection);
     this.#endpoint.forget(connectionId);
-    if (this.#connections.size === 0) this.#onEmpty?.();
+    if (this.#isQuiet) this.#onQuiet?.();
+  }
+
+  onEnding(ending: Promise<void>): void {
+    this.#endings += 1;
+    void ending.then(() => {
+      this.#endings -= 1;
+      if (this.#isQuiet) this.#onQuiet?.();
+    });
   }
 
   async drain({ graceMs = 5_000, signal }: DrainOptions = {}): Promise<void> {
     this.#isShuttingDown = true;
     this.#endpoint.shutDown();
-    if (this.#connections.size > 0 && signal?.aborted !== true) {
+    if (!this.#isQuiet && signal?.aborted !== true) {
       const { promise, resolve } = Promise.withResolvers<void>();
       const timer = this.#options.clock.schedule(graceMs, resolve);
-      this.#onEmpty = resolve;
+      this.#onQuiet = resolve;
       const onAbort = (): void => resolve();
       signal?.addEventListener('abort', onAbort);
       for (const connection of this.#connections.values()) connection.closeWhenIdle({ allowReconnect: true });
@@ -220,6 +231,11 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
+  }
+
+  /** Whether all connections are gone, and the hub is through with their ends. */
+  get #isQuiet(): boolean {
+    return this.#connections.size === 0 && this.#endings === 0;
   }
 
   #watch(): void {

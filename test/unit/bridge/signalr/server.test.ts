@@ -375,6 +375,37 @@ describe('draining', () => {
     await client.seeEnd();
   });
 
+  it('waits for what the hub has to do at the end of a connection, but not beyond the grace', async () => {
+    const clock = new FakeClock();
+    const ends: (() => void)[] = [];
+    const onDisconnected = () => new Promise<void>((resolve) => void ends.push(resolve));
+    const { port, signalr } = await host({ onDisconnected }, { clock });
+    const gone = await connected(port);
+    gone.raw.closeFrame(1000);
+    await gone.seeEnd();
+    const client = await connected(port);
+    let isDrained = false;
+    const drained = signalr.drain({ graceMs: 60_000 }).then(() => {
+      isDrained = true;
+    });
+    await client.see(({ kind }) => kind === 'close-frame');
+    client.raw.closeFrame(1000);
+    await client.seeEnd();
+    await vi.waitFor(() => expect([signalr.connections, ends.length]).toEqual([0, 2]));
+    ends[0]?.();
+    await clock.advance(1_000);
+    expect(isDrained).toBe(false);
+    ends[1]?.();
+    await drained;
+
+    const stuck = await host({ onDisconnected }, { clock });
+    (await connected(stuck.port)).raw.destroy();
+    await vi.waitFor(() => expect(ends).toHaveLength(3));
+    const late = stuck.signalr.drain({ graceMs: 1_000 });
+    await clock.advance(1_000);
+    await late;
+  });
+
   it('is cut short by its signal', async () => {
     const { port, signalr } = await host({ methods });
     const client = await connected(port);
