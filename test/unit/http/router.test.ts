@@ -122,6 +122,13 @@ describe('The client address', () => {
     expect(clientAddress(request, false)).toBe('10.0.0.1');
   });
 
+  test('is the network of an IPv6 address, which one customer has whole', () => {
+    const peer = { headers: {}, socket: { remoteAddress: '2001:db8:1:2::abcd' } };
+    expect(clientAddress(peer, false)).toBe('2001:db8:1:2');
+    const forwarded = { headers: { 'x-forwarded-for': '6.6.6.6, 2001:db8:1:2:3::9' } };
+    expect(clientAddress(forwarded, true)).toBe('2001:db8:1:2');
+  });
+
   test('is the last forwarded entry behind a trusted proxy, whatever the client claimed before it', () => {
     expect(clientAddress(request, true)).toBe('203.0.113.9');
     expect(clientAddress({ headers: {}, socket: { remoteAddress: '10.0.0.1' } }, true)).toBe('10.0.0.1');
