@@ -15,7 +15,7 @@ export interface EndpointOptions {
   readonly acceptForeignIds: boolean;
   /** Whether connections keep what their request said (`HubConnection.request`), about 2 kB each. Default false. */
   readonly keepRequest: boolean;
-  /** How long the authentication of an upgrade may take. Default 15,000. */
+  /** How long the authentication of an upgrade may take; then its owner's handshake. Default 15,000. */
   readonly handshakeTimeoutMs: number;
   /**
    * Largest WebSocket message or POST (it may hold many records). A larger message ends the connection with 1009, a larger POST is
@@ -43,7 +43,10 @@ export interface EndpointOptions {
   readonly allowTokenRenewal: boolean;
   /** Whether a connection is closed, with leave to reconnect, when its token runs out and was not renewed. Default false. */
   readonly closeOnAuthenticationExpiration: boolean;
-  /** Negotiations below this version are refused. The stock clients ask for 1. Default 0: all pass. */
+  /**
+   * Negotiations below this version are refused. The stock clients ask for 1; in version 0 the id that everybody may see also opens the
+   * connection, for the same user. Default 0: all pass.
+   */
   readonly minimumNegotiateVersion: number;
   /** Negotiated ids that may be waiting at once; more are refused with 503. Default 10,000. */
   readonly maximumUnusedNegotiations: number;

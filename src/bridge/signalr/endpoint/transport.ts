@@ -62,7 +62,7 @@ export type TransportEnd = 'orderly' | 'unexplained' | 'lost' | 'violation';
 
 /** Who is connected, and what was agreed on. */
 export interface ConnectionInfo<User> {
-  /** Public id: 22 characters of base64url. It opens nothing. */
+  /** Public id: 22 characters of base64url. It opens nothing, unless it was negotiated by version 0, which has one id for both purposes. */
   readonly id: string;
   readonly user: User;
   readonly userId: string | undefined;
