@@ -21,6 +21,8 @@ import { type RestRoute, type RestRouteDependencies, restRoutes } from './rest-r
 export interface RestResponse {
   writeHead(statusCode: number, headers: OutgoingHttpHeaders): unknown;
   end(body: string): unknown;
+  /** Of HTTP/2 only. */
+  readonly stream?: { close(): unknown };
 }
 
 export interface RestDoorDependencies extends RestRouteDependencies {
@@ -163,14 +165,16 @@ async function authenticate(
 }
 
 function answer(request: RestRequest, response: RestResponse, { body, headers, status }: Outcome): void {
-  // What is left of a body that was refused may be long; HTTP/2 ends the stream without being told.
-  const isCutShort = (status === 408 || status === 413) && request.httpVersionMajor === 1;
+  // What is left of a body that was refused may be long, or never come.
+  const isCutShort = status === 408 || status === 413;
   response.writeHead(status, {
     'Content-Type': 'application/json; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),
     'Cache-Control': 'no-store',
-    ...(isCutShort && { Connection: 'close' }),
+    ...(isCutShort && request.httpVersionMajor === 1 && { Connection: 'close' }),
     ...headers,
   });
   response.end(request.method === 'HEAD' ? '' : body);
+  // After the answer (RFC 9113, section 8.1): nothing else would ever end the stream.
+  if (isCutShort) response.stream?.close();
 }
