@@ -461,6 +461,22 @@ describe('hooks that throw', () => {
   });
 });
 
+describe('the path of a hub', () => {
+  it('may be the root', async () => {
+    const { port } = await host({ methods }, { path: '/' });
+    const { body, status } = await answerOf(port, 'POST', '/negotiate?negotiateVersion=1&access_token=alice');
+    expect(status).toBe(200);
+    const client = new Client(port);
+    client.upgrade(`/?access_token=alice&id=${(JSON.parse(body) as { connectionToken: string }).connectionToken}`);
+    expect(await client.seeStatus()).toBe(101);
+    expect(await answerOf(port, 'POST', '/other/negotiate?access_token=alice')).toMatchObject({ status: 404 });
+  });
+
+  it.each(['hub', '', '/hub?x=1'])("is refused where no request can have it: '%s'", async (path) => {
+    await expect(host({ methods }, { path })).rejects.toThrow(RangeError);
+  });
+});
+
 describe('paths of others', () => {
   it('are left alone', async () => {
     const { port } = await host({ methods });
