@@ -12,7 +12,7 @@ import type { Duplex } from 'node:stream';
 import { NOT_CACHEABLE, textRefusal, UNKNOWN_CONNECTION_GET } from './access.ts';
 import type { Batch, Chunk } from './batch.ts';
 import type { ConnectionRequest } from './connection-request.ts';
-import { whenOut, writeAnswer } from './http-answer.ts';
+import { dropBody, whenOut, writeAnswer } from './http-answer.ts';
 import { PostedData, type SharedPosts } from './posted-data.ts';
 import type { Transport, TransportEnd, TransportObserver } from './transport.ts';
 
@@ -90,7 +90,7 @@ export class LongPollingTransport implements Transport {
   /** Answers the poll, now or when there is something. `kept`: what the request said, if that is kept. */
   poll(request: IncomingMessage, response: ServerResponse, kept?: ConnectionRequest): void {
     const { nowMs } = this.#options;
-    request.resume();
+    dropBody(request);
     this.#request = kept;
     this.#absentSinceMs = nowMs();
     if (!this.#hasBegun) {

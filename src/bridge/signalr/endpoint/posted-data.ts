@@ -98,9 +98,9 @@ export class PostedData {
   accept(request: IncomingMessage, response: ServerResponse): void {
     const { maximumBytes } = this.#shared.limits;
     const announced = Number(request.headers['content-length'] ?? 0);
-    if (this.#isEnded) writeEarlyAnswer(request, response, UNKNOWN_CONNECTION);
-    else if (this.#open.size >= MAXIMUM_REQUESTS) writeEarlyAnswer(request, response, TOO_MANY);
-    else if (announced > maximumBytes) writeEarlyAnswer(request, response, tooLarge(maximumBytes));
+    if (this.#isEnded) writeAnswer(request, response, UNKNOWN_CONNECTION);
+    else if (this.#open.size >= MAXIMUM_REQUESTS) writeAnswer(request, response, TOO_MANY);
+    else if (announced > maximumBytes) writeAnswer(request, response, tooLarge(maximumBytes));
     else this.#read({ request, response, body: Buffer.alloc(0), bytes: 0 });
   }
 

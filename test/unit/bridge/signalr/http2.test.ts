@@ -309,6 +309,37 @@ describe('an HTTP/2 stream that is reset', () => {
   });
 });
 
+describe('a request over HTTP/2 that never ends', () => {
+  it.each([
+    ['POST', '/hub/negotiate', 401, { authorization: '' }],
+    ['POST', '/hub/negotiate?negotiateVersion=1', 200, {}],
+    ['GET', '/hub?id=unknown', 404, {}],
+    ['PUT', '/hub', 405, {}],
+  ])('%s %s is answered %i, and keeps no stream', async (verb, path, status, more) => {
+    const hosted = await new Http2Hub(false).start();
+    const session = hosted.session();
+    const request = { ':method': verb, ':path': path, authorization: 'Bearer alice', ...more };
+    const stream = new Stream(session.request(request, { endStream: false }));
+    await until(() => stream.isOver);
+
+    expect([stream.status, stream.stream.rstCode]).toEqual([status, 0]);
+  });
+
+  it('may be a poll', async () => {
+    const hosted = await new Http2Hub(false).start();
+    const session = hosted.session();
+    const path = await hosted.polling(session);
+    const reads = hosted.requests;
+    const headers = { ':method': 'GET', ':path': path, authorization: 'Bearer alice' };
+    const poll = new Stream(session.request(headers, { endStream: false }));
+    await until(() => hosted.requests > reads);
+    hosted.connection.send('Event', []);
+    await until(() => poll.isOver);
+
+    expect(poll.text).toContain('Event');
+  });
+});
+
 describe('a post over HTTP/2', () => {
   it('must arrive in time, and keeps no stream when it does not, nor when it is refused before', async () => {
     const hosted = await new Http2Hub(false).start();
