@@ -79,8 +79,8 @@ async function handle(
   const route = call.match?.route.path ?? 'unknown';
   try {
     if (outcome.cause !== undefined) onError(outcome.cause, { route });
-    // A body that nobody reads would hold up the next request of the connection.
-    request.resume();
+    // A body that nobody reads would hold up the next request of the connection; a stream of HTTP/2 ends by itself if nobody has read from it.
+    if (request.httpVersionMajor === 1) request.resume();
     if (outcome.status !== CLIENT_GONE) answer(request, response, outcome);
   } catch (error) {
     onError(error, { route });

@@ -423,15 +423,22 @@ describe('who may call, and what', () => {
     session.close();
   });
 
-  test('over HTTP/2, a body that never comes keeps no stream', async () => {
+  test.each([
+    [413, '/api/chat/send', '65536'],
+    [404, '/api/nothing', 'no such path'],
+    [401, '/api/users/x?access_token=none', 'token'],
+  ])('over HTTP/2, a body that never comes is answered %i and keeps no stream', async (status, path, text) => {
     const { annToken } = pair();
     const session = connectHttp2(server.http2Url);
-    const post = session.request({
-      ':method': 'POST',
-      ':path': '/api/chat/send',
-      authorization: `Bearer ${annToken}`,
-      'content-length': '2000000',
-    });
+    const post = session.request(
+      {
+        ':method': status === 401 ? 'GET' : 'POST',
+        ':path': path,
+        'content-length': '2000000',
+        ...(status !== 401 && { authorization: `Bearer ${annToken}` }),
+      },
+      { endStream: false },
+    );
     let answer = '';
     post.on('data', (chunk: Buffer) => {
       answer += chunk.toString();
@@ -439,8 +446,8 @@ describe('who may call, and what', () => {
     const closed = once(post, 'close');
     const [headers] = await once(post, 'response');
     await closed;
-    expect([headers[':status'], post.rstCode]).toEqual([413, 0]);
-    expect(JSON.parse(answer)).toMatchObject({ message: expect.stringContaining('65536') });
+    expect([headers[':status'], post.rstCode]).toEqual([status, 0]);
+    expect(JSON.parse(answer)).toMatchObject({ message: expect.stringContaining(text) });
     session.close();
   });
 });
