@@ -80,6 +80,9 @@ export interface SignalRServer extends AsyncDisposable {
  */
 const DRAIN_CLOSE_TIMEOUT_MS = 1000;
 
+/** A sweep that comes so late shows that the process stood still: what clients sent meanwhile has not been read yet. */
+const STANDSTILL_MS = 5_000;
+
 /** Mounts a hub. Starts nothing by itself. */
 export function createSignalRServer<User>(options: SignalRServerOptions<User>): SignalRServer {
   return new Server(options);
@@ -99,6 +102,8 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
   readonly #connections = new Map<string, Connection<User>>();
   readonly #sweepMs: number;
   #sweepTimer: Timer | undefined;
+  #sweepDueMs = 0;
+  #isAfterStandstill = false;
   #isShuttingDown = false;
   #isClosed = false;
   /** Connections whose end the hub is not through with. */
@@ -241,12 +246,20 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
   #watch(): void {
     if (this.#isClosed) return;
     const intervalMs = this.#isShuttingDown ? Math.min(this.#sweepMs, DRAIN_CLOSE_TIMEOUT_MS / 10) : this.#sweepMs;
-    this.#sweepTimer ??= this.#options.clock.schedule(intervalMs, this.#sweep);
+    if (this.#sweepTimer !== undefined) return;
+    this.#sweepDueMs = this.nowMs() + intervalMs;
+    this.#sweepTimer = this.#options.clock.schedule(intervalMs, this.#sweep);
   }
 
   readonly #sweep = (): void => {
     this.#sweepTimer = undefined;
     const nowMs = this.nowMs();
+    // Nobody's silence is held against them before they could be heard.
+    this.#isAfterStandstill = !this.#isAfterStandstill && nowMs - this.#sweepDueMs >= STANDSTILL_MS;
+    if (this.#isAfterStandstill) {
+      this.#watch();
+      return;
+    }
     const { closeTimeoutMs } = this.hub.options;
     const patienceMs = this.#isShuttingDown ? Math.min(closeTimeoutMs, DRAIN_CLOSE_TIMEOUT_MS) : closeTimeoutMs;
     for (const connection of this.#connections.values()) connection.sweep(nowMs, patienceMs);

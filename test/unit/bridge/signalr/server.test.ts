@@ -334,6 +334,36 @@ describe('a WebSocket connection', () => {
   });
 });
 
+describe('a server that stood still', () => {
+  it('hears its clients before it counts their silence', async () => {
+    const fake = new FakeClock();
+    let standstillMs = 0;
+    const clock = {
+      now: () => fake.now() + standstillMs,
+      monotonicMs: () => fake.monotonicMs() + standstillMs,
+      schedule: fake.schedule.bind(fake),
+    };
+    const { port } = await host({ methods }, { clock });
+    const [lively, silent] = [await connected(port), await connected(port)];
+    for (const client of [lively, silent]) {
+      client.record('{"type":6}');
+      client.record(echo);
+      await client.seeRecord(echoed);
+    }
+    await fake.advance(1_000);
+    standstillMs = 60_000;
+    await fake.advance(1_000);
+    // What it sent during the standstill is read now.
+    lively.record('{"type":1,"invocationId":"2","target":"Echo","arguments":["b"]}');
+    await lively.seeRecord('{"type":3,"invocationId":"2","result":"b"}');
+    await fake.advance(1_000);
+    await silent.seeRecord('{"type":7,"error":"Connection closed with an error.","allowReconnect":true}');
+
+    lively.record('{"type":1,"invocationId":"3","target":"Echo","arguments":["c"]}');
+    await lively.seeRecord('{"type":3,"invocationId":"3","result":"c"}');
+  });
+});
+
 describe('draining', () => {
   it('says goodbye to everybody with leave to reconnect, and lets nobody in any more', async () => {
     const { port, signalr } = await host({ methods });
