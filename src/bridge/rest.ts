@@ -21,6 +21,8 @@ import { type RestRoute, type RestRouteDependencies, restRoutes } from './rest-r
 export interface RestResponse {
   writeHead(statusCode: number, headers: OutgoingHttpHeaders): unknown;
   end(body: string): unknown;
+  /** Of HTTP/2 only. */
+  readonly stream?: { close(): unknown };
 }
 
 export interface RestDoorDependencies extends RestRouteDependencies {
@@ -77,8 +79,8 @@ async function handle(
   const route = call.match?.route.path ?? 'unknown';
   try {
     if (outcome.cause !== undefined) onError(outcome.cause, { route });
-    // A body that nobody reads would hold up the next request of the connection.
-    request.resume();
+    // A body that nobody reads would hold up the next request of the connection; a stream of HTTP/2 ends by itself if nobody has read from it.
+    if (request.httpVersionMajor === 1) request.resume();
     if (outcome.status !== CLIENT_GONE) answer(request, response, outcome);
   } catch (error) {
     onError(error, { route });
@@ -163,14 +165,16 @@ async function authenticate(
 }
 
 function answer(request: RestRequest, response: RestResponse, { body, headers, status }: Outcome): void {
-  // What is left of a body that was refused may be long; HTTP/2 ends the stream without being told.
-  const isCutShort = (status === 408 || status === 413) && request.httpVersionMajor === 1;
+  // What is left of a body that was refused may be long, or never come.
+  const isCutShort = status === 408 || status === 413;
   response.writeHead(status, {
     'Content-Type': 'application/json; charset=utf-8',
     'Content-Length': Buffer.byteLength(body),
     'Cache-Control': 'no-store',
-    ...(isCutShort && { Connection: 'close' }),
+    ...(isCutShort && request.httpVersionMajor === 1 && { Connection: 'close' }),
     ...headers,
   });
   response.end(request.method === 'HEAD' ? '' : body);
+  // After the answer (RFC 9113, section 8.1): nothing else would ever end the stream.
+  if (isCutShort) response.stream?.close();
 }

@@ -54,7 +54,7 @@ export function composeRoutes({ doors, gauge, health, metrics }: RouteDependenci
 }
 
 export function composeUpgrades({ hub }: Doors): readonly UpgradeRoute[] {
-  return [{ matches: onHub, upgrade: (request, socket, head) => void hub.handleUpgrade(request, socket, head) }];
+  return [{ matches: onHub, upgrade: (request, socket, head) => hub.handleUpgrade(request, socket, head) }];
 }
 
 function onHub(_path: string, lower: string): boolean {

@@ -54,17 +54,6 @@ export function applyCors(
   return true;
 }
 
-/**
- * Whether a WebSocket upgrade may come from where it says (RFC 6455, section 10.2): no `Origin` = not a browser; the
- * server's own origin; or an allowed one.
- */
-export function isUpgradeAllowed(request: HttpRequest, isOriginAllowed: (origin: string) => boolean): boolean {
-  const { origin, host } = request.headers;
-  if (origin === undefined) return true;
-  if (isOriginAllowed(origin)) return true;
-  return URL.canParse(origin) && new URL(origin).host === host;
-}
-
 /** Decides about origins: those of a list, or any origin of this computer. */
 export function originRule(allowed: readonly string[] | 'loopback'): (origin: string) => boolean {
   if (allowed !== 'loopback') return (origin) => allowed.includes(origin);

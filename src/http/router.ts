@@ -12,7 +12,8 @@ export interface Route {
 
 export interface UpgradeRoute {
   readonly matches: (path: string, lower: string) => boolean;
-  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+  /** False: it is nobody's after all, and the socket was not touched. */
+  readonly upgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => boolean;
 }
 
 export interface RouterOptions {
@@ -60,11 +61,10 @@ export class Router {
     const path = pathOf(request.url);
     const lower = path.toLowerCase();
     const route = this.#options.upgrades.find((candidate) => candidate.matches(path, lower));
-    if (route !== undefined) {
-      route.upgrade(request, socket, head);
-      return;
-    }
+    if (route?.upgrade(request, socket, head) === true) return;
     socket.on('error', () => undefined);
+    // No time limit of the HTTP server counts for it any more: a peer that keeps its side open must not keep the socket.
+    socket.once('finish', () => socket.destroy());
     socket.end('HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n');
   }
 }

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { text as readText } from 'node:stream/consumers';
@@ -419,6 +420,34 @@ describe('who may call, and what', () => {
     expect(JSON.parse(text)).toMatchObject({ deliveredMessage: 'h2' });
     expect((await call('POST', '/api/chat/send', 'x'.repeat(100_000)))[0]).toBe(413);
     expect((await call('GET', '/api/nothing', ''))[0]).toBe(404);
+    session.close();
+  });
+
+  test.each([
+    [413, '/api/chat/send', '65536'],
+    [404, '/api/nothing', 'no such path'],
+    [401, '/api/users/x?access_token=none', 'token'],
+  ])('over HTTP/2, a body that never comes is answered %i and keeps no stream', async (status, path, text) => {
+    const { annToken } = pair();
+    const session = connectHttp2(server.http2Url);
+    const post = session.request(
+      {
+        ':method': status === 401 ? 'GET' : 'POST',
+        ':path': path,
+        'content-length': '2000000',
+        ...(status !== 401 && { authorization: `Bearer ${annToken}` }),
+      },
+      { endStream: false },
+    );
+    let answer = '';
+    post.on('data', (chunk: Buffer) => {
+      answer += chunk.toString();
+    });
+    const closed = once(post, 'close');
+    const [headers] = await once(post, 'response');
+    await closed;
+    expect([headers[':status'], post.rstCode]).toEqual([status, 0]);
+    expect(JSON.parse(answer)).toMatchObject({ message: expect.stringContaining(text) });
     session.close();
   });
 });

@@ -51,7 +51,10 @@ export interface Redirection {
 export interface AccessHooks<User> {
   /** Runs for every request of the endpoint. May answer at once or later; an error counts as 500. */
   readonly authenticate: (request: AuthenticationRequest) => Authentication<User> | Promise<Authentication<User>>;
-  /** Whether a WebSocket may come from this page. Not asked when there is no Origin header. Default: every origin may. */
+  /**
+   * Whether a WebSocket may come from this page. Not asked when there is no Origin header, nor of pages of this very host. Default: every
+   * origin may. An error counts as 500.
+   */
   readonly isOriginAllowed?: (origin: string) => boolean;
   /** Limits on connections, per user or address; asked after authentication, once for each connection. Default: all may. */
   readonly admit?: (request: AdmissionRequest<User>) => Admission;
@@ -93,6 +96,7 @@ export const ID_OF_ANOTHER = textRefusal(403, '');
 export const ID_IN_USE = textRefusal(409, '');
 export const TRANSPORT_NOT_OFFERED = textRefusal(404, '');
 export const METHOD_NOT_ALLOWED = textRefusal(405, '');
+export const ORIGIN_REFUSED = textRefusal(403, 'Origin not allowed');
 export const SHUTTING_DOWN = textRefusal(503, 'The server is shutting down');
 
 export function remoteAddressOf<User>(hooks: AccessHooks<User>, request: IncomingMessage): string {
@@ -132,6 +136,26 @@ export function unauthenticated(result: { readonly status: number; readonly chal
   return { status: result.status, headers, body: '' };
 }
 
+/** Why a WebSocket may not come from where it says (RFC 6455, section 10.2), if so. Only browsers say it. */
+export function originRefusal<User>(
+  hooks: AccessHooks<User>,
+  { host, origin }: IncomingHttpHeaders,
+  onError: (error: unknown, method: string) => void,
+): Refusal | undefined {
+  if (origin === undefined || isOfHost(origin, host)) return undefined;
+  try {
+    return hooks.isOriginAllowed?.(origin) === false ? ORIGIN_REFUSED : undefined;
+  } catch (error) {
+    onError(error, 'isOriginAllowed');
+    return textRefusal(500, '');
+  }
+}
+
+/** Whether the page is one of the host that is asked. The scheme may differ: whoever ends the TLS before this server hides it. */
+function isOfHost(origin: string, host: string | undefined): boolean {
+  return host !== undefined && URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
+}
+
 /** Asks `admit`; an error of it counts as a refusal with 500. */
 export function admission<User>(
   hooks: AccessHooks<User>,
@@ -140,9 +164,21 @@ export function admission<User>(
 ): { readonly release: (() => void) | undefined } | Refusal {
   try {
     const answer = hooks.admit?.(request) ?? { ok: true };
-    return answer.ok ? { release: answer.release } : textRefusal(answer.status, answer.text);
+    if (!answer.ok) return textRefusal(answer.status, answer.text);
+    const { release } = answer;
+    return {
+      release: release === undefined ? undefined : () => attempt(release, (error) => onError(error, 'release')),
+    };
   } catch (error) {
     onError(error, 'admit');
     return textRefusal(500, '');
+  }
+}
+
+function attempt(callback: () => void, onError: (error: unknown) => void): void {
+  try {
+    callback();
+  } catch (error) {
+    onError(error);
   }
 }

@@ -36,7 +36,10 @@ export class Endpoint<User> {
   readonly #connections: HttpConnections<User>;
   #isShuttingDown = false;
 
+  /** @throws RangeError for a path that no request can have. */
   constructor(settings: EndpointSettings<User>) {
+    if (!/^\/[^?#]*$/.test(settings.path))
+      throw new RangeError(`A path must begin with a slash, not be '${settings.path}'`);
     this.#settings = settings;
     this.#path = normalPath(settings.path);
     this.#table = new ConnectionTable(settings.options.maximumUnusedNegotiations);
@@ -83,6 +86,7 @@ export class Endpoint<User> {
   /** Looks at every deadline. `nowMs`: whole milliseconds of the monotonic clock. */
   sweep(nowMs: number): void {
     this.#table.sweep(nowMs, this.#settings.options.unusedNegotiationTimeoutMs);
+    this.#connections.sweep(nowMs);
     for (const { transport } of this.#table.actives()) {
       if (transport instanceof LongPollingTransport) transport.sweep(nowMs);
     }
@@ -95,7 +99,8 @@ export class Endpoint<User> {
 
   #placeOf(path: string): 'connection' | 'negotiate' | 'refresh' | undefined {
     if (path === this.#path) return 'connection';
-    if (path === `${this.#path}/negotiate`) return 'negotiate';
-    return path === `${this.#path}/refresh` && this.#settings.options.allowTokenRenewal ? 'refresh' : undefined;
+    const base = this.#path === '/' ? '' : this.#path;
+    if (path === `${base}/negotiate`) return 'negotiate';
+    return path === `${base}/refresh` && this.#settings.options.allowTokenRenewal ? 'refresh' : undefined;
   }
 }

@@ -6,9 +6,9 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2Stream } from 'node:http2';
 import type { Refusal } from './access.ts';
 
-/** Writes an answer. What is left of the request's body is of no interest; it is read and dropped, so that the socket can be used again. */
+/** Writes an answer. What is left of the request's body is of no interest. */
 export function writeAnswer(request: IncomingMessage, response: ServerResponse, answer: Refusal): void {
-  request.resume();
+  dropBody(request);
   if (isGone(response) || response.headersSent) return;
   // HEAD has no body, but is never answered with one here either.
   const body = Buffer.from(answer.body);
@@ -16,6 +16,31 @@ export function writeAnswer(request: IncomingMessage, response: ServerResponse, 
   const length = answer.status === 204 ? {} : { 'Content-Length': String(body.length) };
   response.writeHead(answer.status, { ...answer.headers, ...length });
   response.end(body);
+}
+
+/**
+ * Has the rest of the body read and dropped, so that the socket can be used again. Not over HTTP/2: there Node ends a stream after its
+ * answer if nobody has read from it, and else it would stay for as long as its client likes.
+ */
+export function dropBody(request: IncomingMessage): void {
+  if (request.httpVersionMajor === 1) request.resume();
+}
+
+/**
+ * Writes the answer to a request of which some has been read, and no more is wanted. A stream of HTTP/2 is then closed (RFC 9113, section
+ * 8.1): nothing else would ever end it. A connection of HTTP/1.1 ends by the server's own limits, and at once when the request is late.
+ */
+export function writeEarlyAnswer(request: IncomingMessage, response: ServerResponse, answer: Refusal): void {
+  const stream = streamOf(response);
+  if (stream === undefined) {
+    const headers = answer.status === 408 ? { ...answer.headers, Connection: 'close' } : answer.headers;
+    writeAnswer(request, response, { ...answer, headers });
+    return;
+  }
+  whenOut(response, (isOut) => {
+    if (isOut) stream.close();
+  });
+  writeAnswer(request, response, answer);
 }
 
 /** Whether nobody waits for the answer any more: it tells of no end that is still to come. */

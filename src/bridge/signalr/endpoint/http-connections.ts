@@ -27,7 +27,7 @@ import { isGone, writeAnswer } from './http-answer.ts';
 import { isPromise } from './is-promise.ts';
 import { LongPollingTransport } from './long-polling-transport.ts';
 import { negotiateAnswer, negotiateVersion } from './negotiate.ts';
-import { PostedBytes, type PostLimits } from './posted-data.ts';
+import { SharedPosts } from './posted-data.ts';
 import type { Target } from './request.ts';
 import { ServerSentEventsTransport } from './sse-transport.ts';
 
@@ -55,14 +55,24 @@ export class HttpConnections<User> {
   readonly #settings: Settings<User>;
   readonly #table: ConnectionTable<User>;
   readonly #isShuttingDown: () => boolean;
-  readonly #posts: PostLimits;
+  readonly #posts: SharedPosts;
 
   constructor(settings: Settings<User>, table: ConnectionTable<User>, isShuttingDown: () => boolean) {
-    const { maximumFrameBytes, maximumPostedBytes } = settings.options;
+    const { maximumFrameBytes, maximumPostedBytes, postTimeoutMs } = settings.options;
     this.#settings = settings;
     this.#table = table;
     this.#isShuttingDown = isShuttingDown;
-    this.#posts = { maximumBytes: maximumFrameBytes, posted: new PostedBytes(maximumPostedBytes) };
+    this.#posts = new SharedPosts({
+      maximumBytes: maximumFrameBytes,
+      maximumTotalBytes: maximumPostedBytes,
+      timeoutMs: postTimeoutMs,
+      nowMs: () => this.#nowMs(),
+    });
+  }
+
+  /** Looks at the deadlines of what is posted. `nowMs`: whole milliseconds of the monotonic clock. */
+  sweep(nowMs: number): void {
+    this.#posts.sweep(nowMs);
   }
 
   /** POST {path}/negotiate. */

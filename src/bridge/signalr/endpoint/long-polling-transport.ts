@@ -12,8 +12,8 @@ import type { Duplex } from 'node:stream';
 import { NOT_CACHEABLE, textRefusal, UNKNOWN_CONNECTION_GET } from './access.ts';
 import type { Batch, Chunk } from './batch.ts';
 import type { ConnectionRequest } from './connection-request.ts';
-import { whenOut, writeAnswer } from './http-answer.ts';
-import { PostedData, type PostLimits } from './posted-data.ts';
+import { dropBody, whenOut, writeAnswer } from './http-answer.ts';
+import { PostedData, type SharedPosts } from './posted-data.ts';
 import type { Transport, TransportEnd, TransportObserver } from './transport.ts';
 
 const DATA_HEADERS = { 'Content-Type': 'application/octet-stream', ...NOT_CACHEABLE };
@@ -28,7 +28,7 @@ export interface LongPollingOptions {
   readonly pollTimeoutMs: number;
   /** Without a poll for this long the client is gone. */
   readonly disconnectTimeoutMs: number;
-  readonly posts: PostLimits;
+  readonly posts: SharedPosts;
   /** Whole milliseconds of the monotonic clock. */
   readonly nowMs: () => number;
 }
@@ -76,7 +76,7 @@ export class LongPollingTransport implements Transport {
   constructor(options: LongPollingOptions) {
     this.#options = options;
     this.#absentSinceMs = options.nowMs();
-    this.#posted = new PostedData(options.posts, (data) => this.#observer?.onData(data));
+    this.#posted = new PostedData(options.posts, (data) => this.#observer?.onData(data) === true);
   }
 
   start(observer: TransportObserver): void {
@@ -90,7 +90,7 @@ export class LongPollingTransport implements Transport {
   /** Answers the poll, now or when there is something. `kept`: what the request said, if that is kept. */
   poll(request: IncomingMessage, response: ServerResponse, kept?: ConnectionRequest): void {
     const { nowMs } = this.#options;
-    request.resume();
+    dropBody(request);
     this.#request = kept;
     this.#absentSinceMs = nowMs();
     if (!this.#hasBegun) {

@@ -12,7 +12,8 @@ const FORMATS: readonly (readonly [TransportName, readonly string[]])[] = [
   ['ServerSentEvents', ['Text']],
   ['LongPolling', ['Text', 'Binary']],
 ];
-const WHOLE = /^[+-]?[0-9]{1,10}$/;
+/** As the reference reads numbers. */
+const WHOLE = /^[ \t]*[+-]?[0-9]{1,10}[ \t]*$/;
 
 /** An id that cannot be guessed: 16 random bytes as 22 characters of base64url, as the reference's. */
 export function newConnectionId(): string {
@@ -21,7 +22,7 @@ export function newConnectionId(): string {
 
 /** The version a client asks for, or the error it gets (with status 200, as all negotiation errors). */
 export function negotiateVersion(asked: string | undefined, minimum: number): 0 | 1 | { readonly error: string } {
-  const text = asked === undefined || asked === '' ? '0' : asked;
+  const text = asked ?? '0';
   const version = WHOLE.test(text) ? Number(text) : Number.NaN;
   if (Number.isNaN(version) || version !== (version | 0)) {
     return { error: 'The client requested a non-integer protocol version.' };

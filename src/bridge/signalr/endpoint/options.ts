@@ -15,7 +15,7 @@ export interface EndpointOptions {
   readonly acceptForeignIds: boolean;
   /** Whether connections keep what their request said (`HubConnection.request`), about 2 kB each. Default false. */
   readonly keepRequest: boolean;
-  /** How long the authentication of an upgrade may take. Default 15,000. */
+  /** How long the authentication of an upgrade may take; then its owner's handshake. Default 15,000. */
   readonly handshakeTimeoutMs: number;
   /**
    * Largest WebSocket message or POST (it may hold many records). A larger message ends the connection with 1009, a larger POST is
@@ -24,6 +24,8 @@ export interface EndpointOptions {
   readonly maximumFrameBytes: number;
   /** What the bodies of POST requests may hold in memory together, in bytes; beyond that they are answered 503. Default 64 MiB. */
   readonly maximumPostedBytes: number;
+  /** How long the body of a POST may take to arrive; then it is answered 408. Default 30,000. */
+  readonly postTimeoutMs: number;
   /** How long to wait for the client's part of the closing handshake before the socket is cut. Default 5,000. */
   readonly closeTimeoutMs: number;
   /** A negotiated id nobody connects with is forgotten after this time. Default 15,000. */
@@ -41,7 +43,10 @@ export interface EndpointOptions {
   readonly allowTokenRenewal: boolean;
   /** Whether a connection is closed, with leave to reconnect, when its token runs out and was not renewed. Default false. */
   readonly closeOnAuthenticationExpiration: boolean;
-  /** Negotiations below this version are refused. The stock clients ask for 1. Default 0: all pass. */
+  /**
+   * Negotiations below this version are refused. The stock clients ask for 1; in version 0 the id that everybody may see also opens the
+   * connection, for the same user. Default 0: all pass.
+   */
   readonly minimumNegotiateVersion: number;
   /** Negotiated ids that may be waiting at once; more are refused with 503. Default 10,000. */
   readonly maximumUnusedNegotiations: number;
@@ -55,6 +60,7 @@ export const defaultEndpointOptions: EndpointOptions = {
   handshakeTimeoutMs: 15_000,
   maximumFrameBytes: 1_048_576,
   maximumPostedBytes: 67_108_864,
+  postTimeoutMs: 30_000,
   closeTimeoutMs: 5_000,
   unusedNegotiationTimeoutMs: 15_000,
   minimumNegotiateVersion: 0,

@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Batch, Chunk } from './batch.ts';
 import type { ConnectionRequest } from './connection-request.ts';
 import { isGone } from './http-answer.ts';
-import { PostedData, type PostLimits } from './posted-data.ts';
+import { PostedData, type SharedPosts } from './posted-data.ts';
 import type { Transport, TransportObserver } from './transport.ts';
 
 const HEADERS = {
@@ -36,10 +36,10 @@ export class ServerSentEventsTransport implements Transport {
   #isClosing = false;
 
   /** `response` must not be gone. */
-  constructor(response: ServerResponse, limits: PostLimits, kept: ConnectionRequest | undefined) {
+  constructor(response: ServerResponse, posts: SharedPosts, kept: ConnectionRequest | undefined) {
     this.#response = response;
     this.request = kept;
-    this.#posted = new PostedData(limits, (data) => this.#observer?.onData(data));
+    this.#posted = new PostedData(posts, (data) => this.#observer?.onData(data) === true);
   }
 
   start(observer: TransportObserver): void {

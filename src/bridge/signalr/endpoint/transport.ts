@@ -43,8 +43,8 @@ export interface Transport {
 
 /** Implemented by the connection. */
 export interface TransportObserver {
-  /** Bytes of any cut. The buffer is only valid during the call. */
-  onData(data: Buffer): void;
+  /** Bytes of any cut. The buffer is only valid during the call. Answers whether they are wanted: an observer that is closing takes nothing. */
+  onData(data: Buffer): boolean;
   onWritable(): void;
   onProof(mark: number): void;
   /**
@@ -62,7 +62,7 @@ export type TransportEnd = 'orderly' | 'unexplained' | 'lost' | 'violation';
 
 /** Who is connected, and what was agreed on. */
 export interface ConnectionInfo<User> {
-  /** Public id: 22 characters of base64url. It opens nothing. */
+  /** Public id: 22 characters of base64url. It opens nothing, unless it was negotiated by version 0, which has one id for both purposes. */
   readonly id: string;
   readonly user: User;
   readonly userId: string | undefined;

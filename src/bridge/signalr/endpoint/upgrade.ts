@@ -13,11 +13,11 @@ import {
   ID_IN_USE,
   ID_OF_ANOTHER,
   NO_CONNECTION_ID_GET,
+  originRefusal,
   type Refusal,
   remoteAddressOf,
   SHUTTING_DOWN,
   TRANSPORT_NOT_OFFERED,
-  textRefusal,
   UNKNOWN_CONNECTION,
   unauthenticated,
 } from './access.ts';
@@ -28,7 +28,6 @@ import { newConnectionId } from './negotiate.ts';
 import type { Target } from './request.ts';
 import { WebSocketAcceptor } from './websocket-transport.ts';
 
-const ORIGIN_REFUSED = textRefusal(403, 'Origin not allowed');
 const WEBSOCKET_KEY = /^[+/0-9a-z]{22}==$/i;
 
 type Settings<User> = Omit<EndpointSettings<User>, 'path'>;
@@ -52,9 +51,9 @@ export class Upgrades<User> {
   handle(request: IncomingMessage, socket: Duplex, head: Buffer, target: Target): void {
     const { clock, hooks, onError, options } = this.#settings;
     socket.on('error', ignore);
-    const origin = request.headers.origin;
-    if (origin !== undefined && hooks.isOriginAllowed?.(origin) === false) {
-      refuse(socket, ORIGIN_REFUSED);
+    const refusal = originRefusal(hooks, request.headers, onError);
+    if (refusal !== undefined) {
+      refuse(socket, refusal);
       return;
     }
     const deadline = clock.schedule(options.handshakeTimeoutMs, () => socket.destroy());

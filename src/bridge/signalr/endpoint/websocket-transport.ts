@@ -15,7 +15,7 @@ import type { Transport, TransportEnd, TransportObserver } from './transport.ts'
 import { dataFrame, pingFrame } from './websocket-frames.ts';
 
 const NORMAL = 1000;
-/** Status codes by which this side reports a broken frame: 1002 protocol error, 1007 invalid payload, 1009 too big. */
+/** Status codes by which either side reports a broken frame: 1002 protocol error, 1007 invalid payload, 1009 too big. */
 const VIOLATIONS: ReadonlySet<number> = new Set([1002, 1007, 1009]);
 
 class HubWebSocket extends WebSocket {
@@ -23,13 +23,15 @@ class HubWebSocket extends WebSocket {
 
   /** Called by `ws` itself to answer the peer's close frame or a broken frame, and by the transport. */
   override close(code?: number, data?: string | Buffer): void {
-    if (code !== undefined && VIOLATIONS.has(code)) {
+    const isComplaint = code !== undefined && VIOLATIONS.has(code);
+    // Only a code of the peer's own comes with a reason, be it empty.
+    if (isComplaint && data === undefined) {
       this.transport?.onEnding('violation');
-      super.close(code, data);
+      super.close(code);
       return;
     }
-    // A page that is left or reloaded gives a code (1001); a script's close() that names none gives none.
-    this.transport?.onEnding(code === undefined ? 'unexplained' : 'orderly');
+    // A page that is left or reloaded gives a code (1001); a script's close() that names none gives none. Who complains means no goodbye.
+    this.transport?.onEnding(code === undefined || isComplaint ? 'unexplained' : 'orderly');
     super.close(NORMAL);
   }
 }

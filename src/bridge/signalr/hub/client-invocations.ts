@@ -52,7 +52,8 @@ export class ClientInvocations {
     this.#pending.set(connection.id, ofConnection);
     signal?.addEventListener('abort', onAbort, { once: true });
     try {
-      if (connection.ask(invocationId, target, args) === 0) throw disconnected(connection.id);
+      // A question that is too much for the client ends its connection at once, which has rejected the promise already.
+      if (connection.ask(invocationId, target, args) === 0) settle.reject(disconnected(connection.id));
       return await settle.promise;
     } finally {
       signal?.removeEventListener('abort', onAbort);

@@ -28,6 +28,8 @@ export interface ConnectionHost<User> {
   /** Milliseconds of the wall clock. */
   wallMs(): number;
   report(error: unknown, method: string, connectionId: string): void;
+  /** The hub takes its time over the end of a connection. Never rejects. */
+  onEnding(ending: Promise<void>): void;
   /** The connection is over and its transport gone. Comes once. */
   onGone(connectionId: string): void;
 }

@@ -158,19 +158,20 @@ export class Connection<User>
   }
 
   get isSaturated(): boolean {
-    return this.outbound.isHalfFull || this.#dispatcher?.isFull === true;
+    return this.outbound.isHalfFull || this.#dispatcher?.isFull === true || this.#closeWhenIdle !== undefined;
   }
 
-  onData(data: Buffer): void {
-    if (!this.isReading) return;
+  onData(data: Buffer): boolean {
+    if (!this.isReading) return false;
     this.#liveness.onData();
     this.#reader.onData(data);
+    return true;
   }
 
-  recordEnd(data: Buffer, start: number): number {
-    if (this.protocol === undefined) return handshakeRecordEnd(data, start);
+  recordEnd(data: Buffer, start: number, from: number): number {
+    if (this.protocol === undefined) return handshakeRecordEnd(data, from);
     try {
-      return this.protocol.recordEnd(data, start);
+      return this.protocol.recordEnd(data, start, from);
     } catch (error) {
       this.#onInvalidRecord(error);
       return -1;
@@ -414,7 +415,7 @@ export class Connection<User>
     }
     // A client that waits for its call may be busy waiting: its silence does not count (nor while it is not read).
     const isExcused = this.#reader.isPaused || this.#dispatcher?.isBlocked === true;
-    if (this.#liveness.isSilent(nowMs, options, isExcused)) {
+    if (this.#liveness.isSilent(nowMs, options, this.#transport, isExcused)) {
       this.#closeFailed('client-timeout', `The client sent nothing for ${options.clientTimeoutMs} ms`, undefined, true);
     } else if (this.outbound.isUnanswered(nowMs, options.receiptTimeoutMs)) {
       this.#cut('receipt-timeout', `A probe was not answered for ${options.receiptTimeoutMs} ms`);

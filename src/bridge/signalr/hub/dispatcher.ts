@@ -152,7 +152,8 @@ export class Dispatcher<User> extends CallQueue<CallLimits & StreamLimits> imple
       context.hasPlace = true;
       this.takePlace(method.overlaps);
     }
-    result.then(
+    // What only looks like a promise may throw, or answer twice.
+    Promise.resolve(result).then(
       (value) => {
         context.complete(value);
         this.#done(message, context);

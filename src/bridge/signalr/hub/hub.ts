@@ -34,7 +34,7 @@ export interface SendOptions {
 
 /** One client's connection, as a hub sees it. */
 export interface HubConnection<User> {
-  /** Public id: 22 characters of base64url. It opens nothing. */
+  /** Public id: 22 characters of base64url. It opens nothing, unless its client negotiated by version 0, which has one id for both purposes. */
   readonly id: string;
   /** What `authenticate` gave, last; of one user always. */
   readonly user: User;

@@ -42,7 +42,7 @@ export class LifeCycle<User> {
       this.#settled(undefined, false);
       return;
     }
-    result.then(
+    Promise.resolve(result).then(
       () => this.#settled(undefined, false),
       (error: unknown) => this.#settled(error, true),
     );
@@ -55,7 +55,13 @@ export class LifeCycle<User> {
     this.#phase = 'over';
     try {
       const result = this.#host.hub.onDisconnected?.(this.#connection, failure, this.#host.lifecycleContext);
-      if (isPromise(result)) result.then(undefined, (error: unknown) => this.#report(error, 'onDisconnected'));
+      if (!isPromise(result)) return;
+      this.#host.onEnding(
+        Promise.resolve(result).then(
+          () => undefined,
+          (error: unknown) => this.#report(error, 'onDisconnected'),
+        ),
+      );
     } catch (error) {
       this.#report(error, 'onDisconnected');
     }

@@ -45,13 +45,16 @@ export class Liveness {
     return true;
   }
 
-  /** Whether the client has been silent too long. While `isExcused` its silence does not count: it cannot be heard, or waits. */
-  isSilent(nowMs: number, options: HubOptions, isExcused: boolean): boolean {
+  /**
+   * Whether the client has been silent too long. While `isExcused` its silence does not count: it cannot be heard, or waits. A client that
+   * never pings need not say anything where its polls tell that it lives.
+   */
+  isSilent(nowMs: number, options: HubOptions, transport: Transport, isExcused: boolean): boolean {
     if (this.#hasHeard || isExcused) {
       this.#hasHeard = false;
       this.#heardAtMs = nowMs;
     }
-    const counts = this.#isClientPinging || options.timesOutSilentClients;
+    const counts = this.#isClientPinging || (options.timesOutSilentClients && transport.wantsPings);
     return counts && nowMs - this.#heardAtMs >= options.clientTimeoutMs;
   }
 

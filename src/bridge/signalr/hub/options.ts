@@ -3,7 +3,7 @@
  * Defaults are the reference's where it has one.
  */
 import { defaultEndpointOptions, type EndpointOptions } from '../endpoint/options.ts';
-import type { MemberNaming } from '../protocol/member-names.ts';
+import { type MemberNaming, memberNamings } from '../protocol/member-names.ts';
 import { type ProtocolName, protocolNames } from '../protocol/protocols.ts';
 
 /** Limits and times. Milliseconds and bytes as the names say. */
@@ -20,8 +20,8 @@ export interface HubOptions extends EndpointOptions {
    */
   readonly clientTimeoutMs: number;
   /**
-   * Whether a client that has never sent a hub Ping is closed, too, when nothing at all comes from it for `clientTimeoutMs`. The stock
-   * clients ping; the reference spares whoever does not. Default false.
+   * Whether a client that has never sent a hub Ping is closed, too, when nothing at all comes from it for `clientTimeoutMs`, no poll
+   * either. The stock clients ping, or poll; the reference spares whoever does not. Default false.
    */
   readonly timesOutSilentClients: boolean;
   /** The handshake, and before it the authentication, must each be done in this time. Default 15,000. */
@@ -88,26 +88,57 @@ export const defaultHubOptions: HubOptions = {
   receiptTimeoutMs: 30_000,
 };
 
-/** The options with defaults filled in, frozen. Throws RangeError naming every value that makes no sense. */
+/** What options that are a name, or a list of names, may name. */
+const NAMES: Readonly<Record<string, readonly unknown[]>> = {
+  transports: defaultEndpointOptions.transports,
+  protocols: protocolNames,
+  memberNaming: memberNamings,
+};
+/** Least values that are not 1. */
+const LEAST: Readonly<Record<string, number>> = { minimumNegotiateVersion: 0, maximumReceiveMessageBytes: 256 };
+
+/** The options with defaults filled in, also where undefined is given; frozen. Throws RangeError naming everything that makes no sense. */
 export function hubOptions(given: Partial<HubOptions> = {}): HubOptions {
-  const options: HubOptions = Object.freeze({ ...defaultHubOptions, ...given });
-  const problems: string[] = [];
-  for (const [name, value] of Object.entries(options)) {
-    if (typeof value !== 'number') continue;
-    const least = name === 'minimumNegotiateVersion' ? 0 : 1;
-    if (!(Number.isSafeInteger(value) && value >= least)) {
-      problems.push(`${name} must be a whole number from ${least}, not ${value}`);
-    }
-  }
-  if (options.protocols.length === 0) problems.push('protocols must name at least one');
-  for (const name of options.protocols)
-    if (!protocolNames.includes(name)) problems.push(`there is no protocol '${name}'`);
-  if (options.maximumReceiveMessageBytes < 256) problems.push('maximumReceiveMessageBytes must be at least 256');
-  if (options.maximumFrameBytes < options.maximumReceiveMessageBytes) {
-    problems.push('maximumFrameBytes must not be below maximumReceiveMessageBytes');
-  }
+  const chosen = Object.entries(given).filter(([, value]) => value !== undefined);
+  const options: HubOptions = Object.freeze({ ...defaultHubOptions, ...Object.fromEntries(chosen) });
+  const problems = chosen.flatMap(([name, value]) => valueProblems(name, value));
+  // What follows looks at values of the right kind only.
+  if (problems.length === 0) problems.push(...conflicts(options));
   if (problems.length > 0) throw new RangeError(problems.join('; '));
   return options;
+}
+
+/** What is wrong with one value alone. */
+function valueProblems(name: string, value: unknown): string[] {
+  if (!Object.hasOwn(defaultHubOptions, name)) return [`there is no option '${name}'`];
+  const byDefault: unknown = defaultHubOptions[name as keyof HubOptions];
+  if (typeof byDefault === 'number') {
+    const least = LEAST[name] ?? 1;
+    const isFine = Number.isSafeInteger(value) && Number(value) >= least;
+    return isFine ? [] : [`${name} must be a whole number from ${least}, not ${String(value)}`];
+  }
+  if (typeof byDefault === 'boolean') {
+    return typeof value === 'boolean' ? [] : [`${name} must be true or false, not ${String(value)}`];
+  }
+  if (Array.isArray(byDefault) && !(Array.isArray(value) && value.length > 0))
+    return [`${name} must name at least one`];
+  const names: readonly unknown[] = Array.isArray(value) ? value : [value];
+  const strangers = names.filter((one) => NAMES[name]?.includes(one) !== true);
+  return strangers.map((one) => `${name}: there is no '${String(one)}'`);
+}
+
+/** What is wrong with values beside others. */
+function conflicts(options: HubOptions): string[] {
+  const { maximumFrameBytes, maximumPostedBytes, maximumReceiveMessageBytes } = options;
+  const problems: string[] = [];
+  if (maximumFrameBytes < maximumReceiveMessageBytes) {
+    problems.push('maximumFrameBytes must not be below maximumReceiveMessageBytes');
+  }
+  if (maximumPostedBytes < maximumFrameBytes) problems.push('maximumPostedBytes must not be below maximumFrameBytes');
+  if (options.acceptForeignIds && options.allowStatefulReconnect) {
+    problems.push('acceptForeignIds and allowStatefulReconnect exclude each other');
+  }
+  return problems;
 }
 
 /** How often the shared timer looks at the connections: once a second, or often enough for the shortest time configured. */
@@ -121,6 +152,7 @@ export function sweepIntervalMs(options: HubOptions): number {
     options.receiptTimeoutMs,
     options.statefulReconnectTimeoutMs,
     options.unusedNegotiationTimeoutMs,
+    options.postTimeoutMs,
     options.pollTimeoutMs,
     options.disconnectTimeoutMs,
   );

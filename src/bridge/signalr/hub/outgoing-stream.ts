@@ -27,15 +27,13 @@ export class OutgoingStream<User> {
 
   /** Sends what the method answers. Resolves when no code of the method runs any more; never rejects. */
   async run(answer: () => unknown): Promise<void> {
-    let answered: unknown;
     try {
-      answered = await answer();
+      this.#source = sourceOf(await answer());
     } catch (error) {
       if (this.#isEnded) this.#target.report(error, this.#method);
       else this.#end(() => this.#context.fail(error));
       return;
     }
-    this.#source = sourceOf(answered);
     if (this.#source === undefined) {
       this.#end(() => this.#target.fail(this.#invocationId, notAStream(this.#method)));
       return;
@@ -129,6 +127,7 @@ export class OutgoingStream<User> {
   }
 }
 
+/** Throws what the value throws when it is iterated, for example because somebody reads it already. */
 function sourceOf(value: unknown): Source | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   if (Symbol.asyncIterator in value) return (value as AsyncIterable<unknown>)[Symbol.asyncIterator]();

@@ -2,7 +2,8 @@
  * Puts the bytes of one connection together to records, wherever they were cut, and stops reading when the connection has
  * enough to do.
  *
- * Bounded: at most one incomplete record is kept; while paused, what was left of the last chunk.
+ * Bounded: at most one incomplete record is kept; while paused, what the transport still had. However small the pieces are, each byte is
+ * copied and searched a few times at most.
  */
 import type { Transport } from '../endpoint/transport.ts';
 
@@ -12,8 +13,11 @@ export interface RecordSink {
   readonly isReading: boolean;
   /** Whether no more records should be handed over for now. `resume` makes the reader look again. */
   readonly isSaturated: boolean;
-  /** Index behind the record that begins at `start`, also when that is beyond `data`; -1: it is not known yet. */
-  recordEnd(data: Buffer, start: number): number;
+  /**
+   * Index behind the record that begins at `start`, also when that is beyond `data`; -1: it is not known yet. What stands before `from`
+   * has been asked about before.
+   */
+  recordEnd(data: Buffer, start: number, from: number): number;
   onRecord(data: Buffer, start: number, end: number): void;
   /** A record is over the limit. */
   onTooLarge(): void;
@@ -23,7 +27,11 @@ export class RecordReader {
   readonly #sink: RecordSink;
   #transport: Transport;
   readonly #maximumBytes: number;
-  #rest: Buffer | undefined;
+  /** What is left of earlier chunks, from the beginning of a record on: the first `#bytes` bytes. The buffer may be larger. */
+  #kept: Buffer | undefined;
+  #bytes = 0;
+  /** How many bytes of the first record that is kept are known not to hold its end. */
+  #searched = 0;
   #isPaused = false;
   #isInside = false;
 
@@ -38,18 +46,21 @@ export class RecordReader {
   }
 
   onData(data: Buffer): void {
-    const all = this.#rest === undefined ? data : Buffer.concat([this.#rest, data]);
-    this.#rest = undefined;
-    this.#read(all);
+    if (this.#kept === undefined && !this.#isPaused) {
+      const end = this.#read(data, 0);
+      if (end < data.length && this.#sink.isReading) this.#keep(data.subarray(end));
+      return;
+    }
+    // What a transport still had when it was paused may be thousands of chunks.
+    this.#keep(data);
+    if (!this.#isPaused) this.#readKept();
   }
 
   /** The connection may be able to take more. */
   resume(): void {
     if (!this.#isPaused || this.#isInside || this.#sink.isSaturated) return;
     this.#isPaused = false;
-    const rest = this.#rest;
-    this.#rest = undefined;
-    if (rest !== undefined) this.#read(rest);
+    this.#readKept();
     if (!this.#isPaused) this.#transport.resume();
   }
 
@@ -61,13 +72,44 @@ export class RecordReader {
 
   /** Drops what is incomplete. */
   clear(): void {
-    this.#rest = undefined;
+    this.#kept = undefined;
+    this.#bytes = 0;
     this.#isPaused = false;
   }
 
-  #read(data: Buffer): void {
+  /** Appends a copy: what it is cut from may be a large buffer that belongs to the socket. */
+  #keep(data: Buffer): void {
+    const bytes = this.#bytes + data.length;
+    if (this.#kept === undefined || this.#kept.length < bytes) {
+      // Twice as much as needed, so that many small chunks are not copied for each of them.
+      const larger = Buffer.allocUnsafe(this.#kept === undefined ? bytes : 2 * bytes);
+      this.#kept?.copy(larger, 0, 0, this.#bytes);
+      this.#kept = larger;
+    }
+    data.copy(this.#kept, this.#bytes);
+    this.#bytes = bytes;
+  }
+
+  #readKept(): void {
+    const kept = this.#kept;
+    if (kept === undefined) return;
+    const bytes = this.#bytes;
+    const end = this.#read(kept.subarray(0, bytes), this.#searched);
+    // What was read may have cleared it.
+    if (this.#kept !== kept) return;
+    if (end === 0 && this.#sink.isReading) return;
+    this.#kept = undefined;
+    this.#bytes = 0;
+    // The rest in a buffer of its own, for this one may be far larger.
+    if (end < bytes && this.#sink.isReading) this.#keep(kept.subarray(end, bytes));
+  }
+
+  /** Hands over whole records; answers where the first that is not begins. `searched`: bytes that do not hold the end of the first one. */
+  #read(data: Buffer, searched: number): number {
     const sink = this.#sink;
     let start = 0;
+    let from = searched;
+    this.#searched = 0;
     this.#isInside = true;
     while (start < data.length && sink.isReading) {
       if (sink.isSaturated) {
@@ -75,18 +117,21 @@ export class RecordReader {
         this.#transport.pause();
         break;
       }
-      const end = sink.recordEnd(data, start);
+      const end = sink.recordEnd(data, start, from);
       // An incomplete record has at least one more byte to come.
       if ((end === -1 ? data.length + 1 : end) - start > this.#maximumBytes) {
         sink.onTooLarge();
         break;
       }
-      if (end === -1 || end > data.length) break;
+      if (end === -1 || end > data.length) {
+        this.#searched = data.length - start;
+        break;
+      }
       sink.onRecord(data, start, end);
       start = end;
+      from = end;
     }
     this.#isInside = false;
-    // A copy: the rest may be a few bytes of a large buffer that belongs to the socket.
-    if (start < data.length && sink.isReading) this.#rest = Buffer.from(data.subarray(start));
+    return start;
   }
 }

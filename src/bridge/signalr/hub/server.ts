@@ -66,7 +66,8 @@ export interface SignalRServer extends AsyncDisposable {
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): boolean;
   /**
    * Ends every connection in good order: calls that run are answered, then a Close record that allows reconnecting, then the closing
-   * handshake. New connections are refused with 503 from now on. Resolves when all are gone, at the latest after the grace.
+   * handshake. New connections are refused with 503 from now on. Resolves when all are gone and `onDisconnected` has settled for them,
+   * at the latest after the grace.
    */
   drain(options?: DrainOptions): Promise<void>;
   /** Cuts every connection now. Idempotent. */
@@ -78,6 +79,9 @@ export interface SignalRServer extends AsyncDisposable {
  * one that hears nothing must not keep them waiting, and comes back by itself whether it got its goodbye or not.
  */
 const DRAIN_CLOSE_TIMEOUT_MS = 1000;
+
+/** A sweep that comes so late shows that the process stood still: what clients sent meanwhile has not been read yet. */
+const STANDSTILL_MS = 5_000;
 
 /** Mounts a hub. Starts nothing by itself. */
 export function createSignalRServer<User>(options: SignalRServerOptions<User>): SignalRServer {
@@ -98,9 +102,13 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
   readonly #connections = new Map<string, Connection<User>>();
   readonly #sweepMs: number;
   #sweepTimer: Timer | undefined;
+  #sweepDueMs = 0;
+  #isAfterStandstill = false;
   #isShuttingDown = false;
   #isClosed = false;
-  #onEmpty: (() => void) | undefined;
+  /** Connections whose end the hub is not through with. */
+  #endings = 0;
+  #onQuiet: (() => void) | undefined;
 
   constructor(options: SignalRServerOptions<User>) {
     const limits = options.hub.options;
@@ -184,16 +192,24 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
     this.#connections.delete(connectionId);
     this.router.onEnded(connection);
     this.#endpoint.forget(connectionId);
-    if (this.#connections.size === 0) this.#onEmpty?.();
+    if (this.#isQuiet) this.#onQuiet?.();
+  }
+
+  onEnding(ending: Promise<void>): void {
+    this.#endings += 1;
+    void ending.then(() => {
+      this.#endings -= 1;
+      if (this.#isQuiet) this.#onQuiet?.();
+    });
   }
 
   async drain({ graceMs = 5_000, signal }: DrainOptions = {}): Promise<void> {
     this.#isShuttingDown = true;
     this.#endpoint.shutDown();
-    if (this.#connections.size > 0 && signal?.aborted !== true) {
+    if (!this.#isQuiet && signal?.aborted !== true) {
       const { promise, resolve } = Promise.withResolvers<void>();
       const timer = this.#options.clock.schedule(graceMs, resolve);
-      this.#onEmpty = resolve;
+      this.#onQuiet = resolve;
       const onAbort = (): void => resolve();
       signal?.addEventListener('abort', onAbort);
       for (const connection of this.#connections.values()) connection.closeWhenIdle({ allowReconnect: true });
@@ -222,15 +238,28 @@ class Server<User> implements SignalRServer, ConnectionHost<User>, ConnectionOwn
     this.close();
   }
 
+  /** Whether all connections are gone, and the hub is through with their ends. */
+  get #isQuiet(): boolean {
+    return this.#connections.size === 0 && this.#endings === 0;
+  }
+
   #watch(): void {
     if (this.#isClosed) return;
     const intervalMs = this.#isShuttingDown ? Math.min(this.#sweepMs, DRAIN_CLOSE_TIMEOUT_MS / 10) : this.#sweepMs;
-    this.#sweepTimer ??= this.#options.clock.schedule(intervalMs, this.#sweep);
+    if (this.#sweepTimer !== undefined) return;
+    this.#sweepDueMs = this.nowMs() + intervalMs;
+    this.#sweepTimer = this.#options.clock.schedule(intervalMs, this.#sweep);
   }
 
   readonly #sweep = (): void => {
     this.#sweepTimer = undefined;
     const nowMs = this.nowMs();
+    // Nobody's silence is held against them before they could be heard.
+    this.#isAfterStandstill = !this.#isAfterStandstill && nowMs - this.#sweepDueMs >= STANDSTILL_MS;
+    if (this.#isAfterStandstill) {
+      this.#watch();
+      return;
+    }
     const { closeTimeoutMs } = this.hub.options;
     const patienceMs = this.#isShuttingDown ? Math.min(closeTimeoutMs, DRAIN_CLOSE_TIMEOUT_MS) : closeTimeoutMs;
     for (const connection of this.#connections.values()) connection.sweep(nowMs, patienceMs);

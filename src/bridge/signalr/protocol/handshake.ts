@@ -17,9 +17,9 @@ export const HANDSHAKE_CANCELED = 'Handshake was canceled.';
 const FAILED = 'An unexpected error occurred during connection handshake.';
 const WHOLE = /^-?[0-9]+$/;
 
-/** Where the handshake record ends (the index behind its separator), or -1. */
-export function handshakeRecordEnd(data: Buffer, start: number): number {
-  return data.indexOf(RECORD_SEPARATOR, start) + 1 || -1;
+/** Where the handshake record ends (the index behind its separator), or -1; not before `from`. */
+export function handshakeRecordEnd(data: Buffer, from: number): number {
+  return data.indexOf(RECORD_SEPARATOR, from) + 1 || -1;
 }
 
 /** Answer to a handshake that fails. */

@@ -56,8 +56,8 @@ function createProtocol(forms: ValueForms): HubProtocol {
     maximumVersion: 2,
     ping: `{"type":6}${SEPARATOR}`,
 
-    recordEnd(data, start) {
-      return data.indexOf(RECORD_SEPARATOR, start) + 1 || -1;
+    recordEnd(data, start, from = start) {
+      return data.indexOf(RECORD_SEPARATOR, from) + 1 || -1;
     },
 
     parse(data, start, end, binder) {

@@ -4,7 +4,9 @@
  */
 
 /** `camelCase` names as System.Text.Json's policy of that name does: `UserId` is `userId`, `URLValue` is `urlValue`. */
-export type MemberNaming = 'as-written' | 'camelCase';
+export type MemberNaming = (typeof memberNamings)[number];
+
+export const memberNamings = ['as-written', 'camelCase'] as const;
 
 /** Gives the name under which a member is written. */
 export type Rename = (name: string) => string;

@@ -40,9 +40,10 @@ export interface HubProtocol {
   readonly ping: EncodedRecord;
   /**
    * Where the record that begins at `start` ends (the index behind it), or -1 when it is not all there. A protocol whose records tell
-   * their length may answer an end beyond `data`, as soon as it is known. Throws InvalidRecordError when no record can begin so.
+   * their length may answer an end beyond `data`, as soon as it is known. What stands before `from`, by default `start`, is known not
+   * to hold the end. Throws InvalidRecordError when no record can begin so.
    */
-  recordEnd(data: Buffer, start: number): number;
+  recordEnd(data: Buffer, start: number, from?: number): number;
   /** Reads the record in `data[start, end)`. Throws InvalidRecordError. The message holds no part of `data`. */
   parse(data: Buffer, start: number, end: number, binder: Binder): InboundMessage;
   /**

@@ -171,6 +171,19 @@ describe('a question to a client', () => {
     expect(host.router.clientInvocations).toBe(0);
   });
 
+  it('that is too much for its client ends with the connection, and is told of once', async () => {
+    const host = new MemoryHost({ options: { maximumOutboundBytes: 500 } });
+    const client = await host.open();
+    client.transport.isWritable = false;
+    client.asHubSeesIt.send('Event', ['x'.repeat(400)]);
+
+    const question = host.context.clients.client('c1').invoke('Question', ['x'.repeat(400)]);
+    await expect(question).rejects.toThrow("Connection 'c1' disconnected.");
+    await client.settle();
+    expect(host.disconnections.map(({ error }) => error?.failure)).toEqual(['slow-consumer']);
+    expect(host.router.clientInvocations).toBe(0);
+  });
+
   it('is not allowed while a connection begins or ends', async () => {
     const refused: string[] = [];
     const ask = async (id: string, context: HubContext): Promise<void> => {

@@ -110,6 +110,31 @@ describe('the calls of a connection', () => {
     expect(host.reported).toMatchObject([{ method: 'Unserialisable', error: expect.any(TypeError) }]);
   });
 
+  it('fail alone when what they answer only looks like a promise', async () => {
+    const lookalike = (then: () => void) => method<TestUser, []>([], () => ({ then }));
+    const host = new MemoryHost({
+      methods: {
+        ...methods,
+        Throws: lookalike(() => {
+          throw new HubException('as planned');
+        }),
+        Twice: lookalike((resolve: (value: unknown) => void = () => undefined) => {
+          resolve('once');
+          resolve('twice');
+        }),
+      },
+    });
+    const client = await host.open();
+    client.invoke('1', 'Throws');
+    client.invoke('2', 'Twice');
+    client.invoke('3', 'Echo', 'still here');
+    expect(await client.taken()).toEqual([
+      `{"type":3,"invocationId":"1","error":"An unexpected error occurred invoking 'Throws' on the server. HubException: as planned"}`,
+      '{"type":3,"invocationId":"2","result":"once"}',
+      '{"type":3,"invocationId":"3","result":"still here"}',
+    ]);
+  });
+
   it('get the words for a stream of a method that is none', async () => {
     const client = await new MemoryHost({ methods }).open();
     client.send('{"type":4,"invocationId":"1","target":"echo","arguments":["a"]}');
@@ -333,6 +358,25 @@ describe('the end of a connection', () => {
     first.open();
     expect(await client.taken()).toEqual([
       '{"type":3,"invocationId":"1","result":null}',
+      '{"type":7,"allowReconnect":true}',
+    ]);
+  });
+
+  it('does not wait for what a client goes on asking when the server drains', async () => {
+    const gates: (() => void)[] = [];
+    const Wait = method<TestUser, []>([], () => new Promise<void>((resolve) => void gates.push(resolve)));
+    const client = await new MemoryHost({ methods: { Wait }, options: { maximumWaitingInvocations: 2 } }).open();
+    for (let id = 1; id <= 5; id += 1) client.invoke(String(id), 'Wait');
+    client.connection.closeWhenIdle({ allowReconnect: true });
+    for (let id = 6; gates.length > 0; id += 1) {
+      if (!client.transport.isPaused) client.invoke(String(id), 'Wait');
+      gates.shift()?.();
+      await client.settle();
+    }
+
+    // One ran, two waited; the others had not been read.
+    expect(client.transport.records).toEqual([
+      ...['1', '2', '3'].map((id) => `{"type":3,"invocationId":"${id}","result":null}`),
       '{"type":7,"allowReconnect":true}',
     ]);
   });

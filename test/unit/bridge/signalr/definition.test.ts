@@ -17,12 +17,31 @@ describe('the definition of a hub', () => {
   it('is refused with all its senseless options at once', () => {
     expect(() =>
       hubOptions({ keepAliveIntervalMs: 0, maximumReceiveMessageBytes: 10, maximumFrameBytes: 1.5 }),
-    ).toThrow(/keepAliveIntervalMs.*maximumFrameBytes.*maximumReceiveMessageBytes/s);
+    ).toThrow(/keepAliveIntervalMs.*maximumReceiveMessageBytes.*maximumFrameBytes/s);
   });
 
-  it('is refused without a protocol, and with one that does not exist', () => {
-    expect(() => hubOptions({ protocols: [] })).toThrow(RangeError);
-    expect(() => hubOptions({ protocols: ['xml' as 'json'] })).toThrow(/no protocol 'xml'/);
+  it.each([
+    [{ protocols: [] }, 'protocols must name at least one'],
+    [{ protocols: ['xml'] }, "protocols: there is no 'xml'"],
+    [{ transports: [] }, 'transports must name at least one'],
+    [{ transports: 'WebSockets' }, 'transports must name at least one'],
+    [{ transports: ['WebSockets', 'Pigeons'] }, "transports: there is no 'Pigeons'"],
+    [{ memberNaming: 'snake_case' }, "memberNaming: there is no 'snake_case'"],
+    [{ keepAliveIntervalMs: '15000 ms' }, 'keepAliveIntervalMs must be a whole number from 1, not 15000 ms'],
+    [{ keepRequest: 'yes' }, 'keepRequest must be true or false, not yes'],
+    [{ keepAliveMs: 1 }, "there is no option 'keepAliveMs'"],
+    [{ maximumFrameBytes: 1_000 }, 'maximumFrameBytes must not be below maximumReceiveMessageBytes'],
+    [{ maximumPostedBytes: 1_000 }, 'maximumPostedBytes must not be below maximumFrameBytes'],
+    [
+      { acceptForeignIds: true, allowStatefulReconnect: true },
+      'acceptForeignIds and allowStatefulReconnect exclude each other',
+    ],
+  ])('is refused with options that make no sense: %j', (options, problem) => {
+    expect(() => hubOptions(options as object)).toThrow(new RangeError(problem));
+  });
+
+  it('has the default of an option that is undefined', () => {
+    expect(hubOptions({ keepAliveIntervalMs: undefined } as object)).toEqual(defaultHubOptions);
   });
 
   it('looks at its connections once a second, or as often as its shortest time needs', () => {

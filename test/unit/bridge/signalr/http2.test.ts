@@ -309,6 +309,61 @@ describe('an HTTP/2 stream that is reset', () => {
   });
 });
 
+describe('a request over HTTP/2 that never ends', () => {
+  it.each([
+    ['POST', '/hub/negotiate', 401, { authorization: '' }],
+    ['POST', '/hub/negotiate?negotiateVersion=1', 200, {}],
+    ['GET', '/hub?id=unknown', 404, {}],
+    ['PUT', '/hub', 405, {}],
+  ])('%s %s is answered %i, and keeps no stream', async (verb, path, status, more) => {
+    const hosted = await new Http2Hub(false).start();
+    const session = hosted.session();
+    const request = { ':method': verb, ':path': path, authorization: 'Bearer alice', ...more };
+    const stream = new Stream(session.request(request, { endStream: false }));
+    await until(() => stream.isOver);
+
+    expect([stream.status, stream.stream.rstCode]).toEqual([status, 0]);
+  });
+
+  it('may be a poll', async () => {
+    const hosted = await new Http2Hub(false).start();
+    const session = hosted.session();
+    const path = await hosted.polling(session);
+    const reads = hosted.requests;
+    const headers = { ':method': 'GET', ':path': path, authorization: 'Bearer alice' };
+    const poll = new Stream(session.request(headers, { endStream: false }));
+    await until(() => hosted.requests > reads);
+    hosted.connection.send('Event', []);
+    await until(() => poll.isOver);
+
+    expect(poll.text).toContain('Event');
+  });
+});
+
+describe('a post over HTTP/2', () => {
+  it('must arrive in time, and keeps no stream when it does not, nor when it is refused before', async () => {
+    const hosted = await new Http2Hub(false).start();
+    const session = hosted.session();
+    const path = await hosted.polling(session);
+    await hosted.waitingPoll(session, path);
+    const begin = (more = {}): Stream =>
+      new Stream(session.request({ ':method': 'POST', ':path': path, authorization: 'Bearer alice', ...more }));
+    const slow = begin();
+    slow.stream.write('{"type":1,');
+    const large = begin({ 'content-length': '1048577' });
+    await until(() => large.isOver);
+    await hosted.pass(29_000);
+    expect(slow.isOver).toBe(false);
+    await hosted.pass(2_000);
+    await until(() => slow.isOver);
+
+    expect([large.status, slow.status, slow.text]).toEqual([413, 408, 'The request took too long to arrive']);
+    expect([large.stream.rstCode, slow.stream.rstCode]).toEqual([0, 0]);
+    expect(hosted.ended).toEqual([]);
+    expect((await hosted.ask(session, 'POST', path, '{"type":6}\u001e')).status).toBe(200);
+  });
+});
+
 describe('proof of receipt over HTTP/2', () => {
   it('is the next poll in time', async () => {
     const hosted = await new Http2Hub(false).start();

@@ -70,6 +70,17 @@ describe('polls', () => {
     await hub.seeNothingLeft();
   });
 
+  it('are signs of life of a client that never pings, also where silence is not borne', async () => {
+    const hub = await started({ options: { timesOutSilentClients: true } });
+    const { path, polls } = await hub.polling();
+    await hub.waitingPoll(polls, path);
+    await hub.pass(80_000);
+    hub.connection.send('Event', []);
+
+    expect((await polls.answer()).body).toContain('Event');
+    expect(hub.ended).toEqual([]);
+  });
+
   it('of clients that left before they were known leave nothing behind', async () => {
     const letIn: (() => void)[] = [];
     let isSlow = false;

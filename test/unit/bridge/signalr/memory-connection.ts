@@ -133,6 +133,7 @@ export class MemoryHost {
       nowMs: () => Math.floor(this.clock.monotonicMs()),
       wallMs: () => this.clock.now(),
       report: (error, method) => void this.reported.push({ error, method }),
+      onEnding: () => undefined,
       onGone: (connectionId) => {
         this.gone.push(connectionId);
         const connection = this.#connections.get(connectionId);

@@ -147,6 +147,43 @@ describe('what is posted', () => {
     expect((await hub.post(path, 'x'.repeat(200))).status).toBe(429);
   });
 
+  it('must arrive within 30 s, and gives its memory back', async () => {
+    const hub = await listening({
+      options: { maximumPostedBytes: 1000, maximumFrameBytes: 1000, maximumReceiveMessageBytes: 1000 },
+    });
+    const slow = await hub.polling();
+    const { path, polls } = await hub.polling();
+    await hub.waitingPoll(slow.polls, slow.path);
+    await hub.waitingPoll(polls, path);
+    const reads = hub.requests;
+    const post = new HttpSocket(hub.port);
+    post.write('POST', slow.path, { body: 'x'.repeat(900), headers: { 'Content-Length': '901' } });
+    await until(() => hub.requests > reads);
+    await hub.pass(29_000);
+    expect((await hub.post(path, said('x'.repeat(100)))).status).toBe(503);
+    expect(post.text).toBe('');
+    await hub.pass(2_000);
+    const answer = await post.answer();
+    await post.seeEnd();
+
+    expect([answer.status, answer.body]).toEqual([408, 'The request took too long to arrive']);
+    expect((await hub.post(path, said('x'.repeat(100)))).status).toBe(200);
+    expect((await hub.post(slow.path, said('again'))).status).toBe(200);
+    expect(hub.heard).toEqual(['x'.repeat(100), 'again']);
+  });
+
+  it('is not said to be taken when the hub is closing, and its own end of the connection is', async () => {
+    const hub = await listening();
+    const { path } = await hub.polling();
+    hub.connection.close();
+    const late = await hub.post(path, said('late'));
+    expect([late.status, late.body]).toEqual([404, 'No Connection with that ID']);
+
+    const leaving = await hub.polling();
+    expect((await hub.post(leaving.path, `${said('last')}{"type":7}\u001e`)).status).toBe(200);
+    expect(hub.heard).toEqual(['last']);
+  });
+
   it('waits while the connection is paused, and is told when it ends', async () => {
     const hub = await listening({ options: { maximumWaitingInvocations: 1 } }, () => new Promise(() => undefined));
     const { path, stream } = await hub.listening();

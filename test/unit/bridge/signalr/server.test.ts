@@ -2,7 +2,12 @@ import { request } from 'node:http';
 import { describe, expect, it, vi } from 'vitest';
 import type { Authentication } from '../../../../src/bridge/signalr/endpoint/access.ts';
 import type { ConnectionError } from '../../../../src/bridge/signalr/hub/errors.ts';
-import { type HubConnection, type HubMethod, method } from '../../../../src/bridge/signalr/hub/hub.ts';
+import {
+  type HubConnection,
+  type HubDefinition,
+  type HubMethod,
+  method,
+} from '../../../../src/bridge/signalr/hub/hub.ts';
 import { param } from '../../../../src/bridge/signalr/protocol/parameters.ts';
 import { FakeClock } from '../../../fixtures/fake-clock.ts';
 import { opcode } from '../../../golden/raw-client.ts';
@@ -113,6 +118,20 @@ describe('who may connect', () => {
     bad.upgrade('/hub?access_token=alice', [['Origin', 'https://bad.example']]);
     expect(await good.seeStatus()).toBe(101);
     expect(await bad.seeStatus()).toBe(403);
+  });
+
+  it.each([
+    ['http://localhost', 101],
+    ['https://localhost', 101],
+    ['http://localhost:81', 403],
+    ['http://LOCALHOST.evil.example', 403],
+    ['null', 403],
+    ['localhost', 403],
+  ])('does not need leave for a page of the same host: %s', async (origin, status) => {
+    const { port } = await host({ methods }, { isOriginAllowed: () => false });
+    const client = new Client(port);
+    client.upgrade('/hub?access_token=alice', [['Origin', origin]]);
+    expect(await client.seeStatus()).toBe(status);
   });
 
   it('depends on limits, whose places are given back once', async () => {
@@ -296,6 +315,53 @@ describe('a WebSocket connection', () => {
     const end = await client.see(({ kind }) => kind === 'close-frame');
     expect(end).toMatchObject({ code: 1009 });
   });
+
+  it.each([
+    [1000, true],
+    [1001, true],
+    [1009, false],
+    [4000, true],
+  ])("ends in good order by its client's code %i, which may be a goodbye: %s", async (code, isGoodbye) => {
+    const ends: unknown[] = [];
+    const onDisconnected: HubDefinition<TestUser>['onDisconnected'] = ({ hasSaidGoodbye }, error) =>
+      void ends.push(error, hasSaidGoodbye);
+    const { port } = await host({ onDisconnected });
+    const client = await connected(port);
+    client.raw.closeFrame(code);
+    expect(await client.see(({ kind }) => kind === 'close-frame')).toMatchObject({ code: 1000 });
+    await client.seeEnd();
+    expect(ends).toEqual([undefined, isGoodbye]);
+  });
+});
+
+describe('a server that stood still', () => {
+  it('hears its clients before it counts their silence', async () => {
+    const fake = new FakeClock();
+    let standstillMs = 0;
+    const clock = {
+      now: () => fake.now() + standstillMs,
+      monotonicMs: () => fake.monotonicMs() + standstillMs,
+      schedule: fake.schedule.bind(fake),
+    };
+    const { port } = await host({ methods }, { clock });
+    const [lively, silent] = [await connected(port), await connected(port)];
+    for (const client of [lively, silent]) {
+      client.record('{"type":6}');
+      client.record(echo);
+      await client.seeRecord(echoed);
+    }
+    await fake.advance(1_000);
+    standstillMs = 60_000;
+    await fake.advance(1_000);
+    // What it sent during the standstill is read now.
+    lively.record('{"type":1,"invocationId":"2","target":"Echo","arguments":["b"]}');
+    await lively.seeRecord('{"type":3,"invocationId":"2","result":"b"}');
+    await fake.advance(1_000);
+    await silent.seeRecord('{"type":7,"error":"Connection closed with an error.","allowReconnect":true}');
+
+    lively.record('{"type":1,"invocationId":"3","target":"Echo","arguments":["c"]}');
+    await lively.seeRecord('{"type":3,"invocationId":"3","result":"c"}');
+  });
 });
 
 describe('draining', () => {
@@ -339,6 +405,37 @@ describe('draining', () => {
     await client.seeEnd();
   });
 
+  it('waits for what the hub has to do at the end of a connection, but not beyond the grace', async () => {
+    const clock = new FakeClock();
+    const ends: (() => void)[] = [];
+    const onDisconnected = () => new Promise<void>((resolve) => void ends.push(resolve));
+    const { port, signalr } = await host({ onDisconnected }, { clock });
+    const gone = await connected(port);
+    gone.raw.closeFrame(1000);
+    await gone.seeEnd();
+    const client = await connected(port);
+    let isDrained = false;
+    const drained = signalr.drain({ graceMs: 60_000 }).then(() => {
+      isDrained = true;
+    });
+    await client.see(({ kind }) => kind === 'close-frame');
+    client.raw.closeFrame(1000);
+    await client.seeEnd();
+    await vi.waitFor(() => expect([signalr.connections, ends.length]).toEqual([0, 2]));
+    ends[0]?.();
+    await clock.advance(1_000);
+    expect(isDrained).toBe(false);
+    ends[1]?.();
+    await drained;
+
+    const stuck = await host({ onDisconnected }, { clock });
+    (await connected(stuck.port)).raw.destroy();
+    await vi.waitFor(() => expect(ends).toHaveLength(3));
+    const late = stuck.signalr.drain({ graceMs: 1_000 });
+    await clock.advance(1_000);
+    await late;
+  });
+
   it('is cut short by its signal', async () => {
     const { port, signalr } = await host({ methods });
     const client = await connected(port);
@@ -366,6 +463,47 @@ describe('hooks that throw', () => {
     client.record(echo);
     await client.seeRecord(echoed);
     expect(client.observed).toHaveLength(4);
+  });
+
+  it('refuse the request they belong to, and are told of', async () => {
+    const told: string[] = [];
+    const { port } = await host(
+      { methods },
+      {
+        // Not every Origin is a URL.
+        isOriginAllowed: (origin) => new URL(origin).protocol === 'https:',
+        admit: () => ({
+          ok: true,
+          release: () => {
+            throw new Error('counted below nothing');
+          },
+        }),
+        onError: (_error, { method: hook }) => void told.push(hook),
+      },
+    );
+    const stranger = new Client(port);
+    stranger.upgrade('/hub?access_token=alice', [['Origin', 'null']]);
+    expect(await stranger.seeStatus()).toBe(500);
+    const client = await connected(port);
+    client.raw.closeFrame(1000);
+    await client.seeEnd();
+    await vi.waitFor(() => expect(told).toEqual(['isOriginAllowed', 'release']));
+  });
+});
+
+describe('the path of a hub', () => {
+  it('may be the root', async () => {
+    const { port } = await host({ methods }, { path: '/' });
+    const { body, status } = await answerOf(port, 'POST', '/negotiate?negotiateVersion=1&access_token=alice');
+    expect(status).toBe(200);
+    const client = new Client(port);
+    client.upgrade(`/?access_token=alice&id=${(JSON.parse(body) as { connectionToken: string }).connectionToken}`);
+    expect(await client.seeStatus()).toBe(101);
+    expect(await answerOf(port, 'POST', '/other/negotiate?access_token=alice')).toMatchObject({ status: 404 });
+  });
+
+  it.each(['hub', '', '/hub?x=1'])("is refused where no request can have it: '%s'", async (path) => {
+    await expect(host({ methods }, { path })).rejects.toThrow(RangeError);
   });
 });
 

@@ -131,6 +131,11 @@ describe('a stream that a method answers', () => {
       }),
       Broken: stream([], () => null as never),
       Unserialisable: stream([], () => [1n]),
+      Locked: stream([], () => {
+        const items = new ReadableStream<string>();
+        items.getReader();
+        return items;
+      }),
     };
     const client = await new MemoryHost({ methods }).open();
     for (const [index, target] of Object.keys(methods).entries()) {
@@ -152,6 +157,7 @@ describe('a stream that a method answers', () => {
         error: "The value returned by the streaming method 'Broken' is not a ChannelReader<> or IAsyncEnumerable<>.",
       },
       { type: 3, invocationId: '3', error: streaming },
+      { type: 3, invocationId: '4', error: "An unexpected error occurred invoking 'Locked' on the server." },
     ]);
     expect(client.connection.streams).toBe(0);
   });

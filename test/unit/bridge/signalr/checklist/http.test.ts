@@ -44,10 +44,13 @@ describe('Negotiate', () => {
     expect(old).not.toHaveProperty('connectionToken');
     expect((await ask('GET', `/hub?id=${old.connectionId}`)).status).toBe(200);
     expect(await negotiate('negotiateVersion=99')).toMatchObject({ negotiateVersion: 1 });
-    expect(await ask('POST', '/hub/negotiate?negotiateVersion=Invalid')).toMatchObject({
-      status: 200,
-      body: '{"error":"The client requested a non-integer protocol version."}',
-    });
+    expect(await negotiate('negotiateVersion=%20%2B1%20')).toMatchObject({ negotiateVersion: 1 });
+    for (const text of ['Invalid', '1.0', '']) {
+      expect(await ask('POST', `/hub/negotiate?negotiateVersion=${text}`)).toMatchObject({
+        status: 200,
+        body: '{"error":"The client requested a non-integer protocol version."}',
+      });
+    }
   });
 
   it('3: only the transports of the options are offered and let in; GET is refused', async () => {
