@@ -300,6 +300,11 @@ export interface History {
  */
 export interface Broker {
   append(entries: readonly AppendEntry[]): Promise<readonly StreamGap[]>;
+  /**
+   * Which streams fail together: an append for users of one number may be refused while those of another are taken. Depends on
+   * the id alone. Absent: all fail together.
+   */
+  laneOf?(userId: string): number;
   /** To the subscribers of one user, on every instance; not kept. */
   publishToUser(userId: string, event: TransientEvent): Promise<void>;
   /** To every instance's `onBroadcast`; not kept. `audience`: only for these users; absent = for everybody. */

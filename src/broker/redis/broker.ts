@@ -56,6 +56,8 @@ interface UserAppend {
 
 /** Entries in one script: about a millisecond of the server's time, in which it does nothing else. */
 const MAX_ENTRIES_PER_SCRIPT = 200;
+/** Slots that share a lane are alike but for this many bits: 64 lanes. */
+const LANE_BITS = 8;
 
 /** Connects, checks that the server can do what is needed, and answers a broker. @throws RedisStartError with what to do. */
 export async function openRedisBroker(options: RedisBrokerOptions): Promise<RedisBroker> {
@@ -149,6 +151,11 @@ export class RedisBroker implements Broker, AsyncDisposable {
         for (const entry of user.entries) if (!left.has(entry)) this.#taken.add(entry);
     }
     throw failed.reason;
+  }
+
+  /** On a cluster, by ranges of slots much smaller than a server's; users of one server share nothing but it. */
+  laneOf(userId: string): number {
+    return this.#topology.isSingle ? 0 : slotOf(this.#names.channelOf(userId)) >> LANE_BITS;
   }
 
   async publishToUser(userId: string, event: TransientEvent): Promise<void> {

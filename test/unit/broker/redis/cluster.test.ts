@@ -78,6 +78,34 @@ describe.skipIf(redisSkipReason !== undefined)(`A Redis Cluster that changes ${r
     await has(follower);
   });
 
+  test('while one server is away, the streams of the others go on, however much waits for it', async () => {
+    for (const server of cluster.servers) {
+      await server.use((client) => client.configSet('cluster-require-full-coverage', 'no'));
+    }
+    const elsewhere = Array.from({ length: 20 }, (_, index) => `user-${index}`).find((userId) => {
+      const slot = slotOf(`carepro_{${userId}}`);
+      return Math.floor((slot * 3) / 16_384) === (OWNER + 1) % 3;
+    });
+    if (elsewhere === undefined) throw new Error('Nobody is on another server');
+    const heard: number[] = [];
+    await broker.subscribe(elsewhere, {
+      onEntry: ({ event }) => event.type === 'conversationRead' && heard.push(event.upToSeq),
+      onTransient: () => undefined,
+      onDoubt: () => undefined,
+    });
+    const read = (userId: string, upToSeq: number): void => {
+      publisher.publish({ type: 'conversationRead', readerId: userId, senderId: 'alice', upToSeq, atMs: 0 }, userId);
+    };
+    await owner.kill();
+    for (let number = 1; number <= 1100; number += 1) read('bob', number);
+    for (let number = 1; number <= 5; number += 1) read(elsewhere, number);
+    await vi.waitFor(() => expect(heard).toEqual([1, 2, 3, 4, 5]), { timeout: 5000 });
+    const known = await broker.top(elsewhere);
+    await owner.run();
+    await vi.waitFor(async () => expect((await broker.top('bob')).offset).toBe(1100), { timeout: 15_000 });
+    expect(await broker.top(elsewhere)).toEqual(known);
+  });
+
   test('a server that dies and comes back empty costs nobody a message', async () => {
     const follower = new Follower(broker, 'bob', store);
     await follower.start();
