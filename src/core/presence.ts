@@ -269,30 +269,51 @@ export class PresenceTracker {
     } catch (error) {
       onError(error);
       if (this.#stopped) return changes;
-      for (const change of changes) {
-        if (!this.#changed.has(change.userId)) this.#changed.set(change.userId, change);
-      }
-      this.#announceIn(RETRY_MS);
+      this.#announceLater(changes);
       return [];
     }
+  }
+
+  /** What could not be told: if nobody told it, watchers would see somebody online who is long gone. */
+  #announceLater(changes: readonly Presence[]): void {
+    if (this.#stopped || changes.length === 0) return;
+    for (const change of changes) {
+      if (!this.#changed.has(change.userId)) this.#changed.set(change.userId, change);
+    }
+    this.#announceIn(RETRY_MS);
   }
 
   async #broadcast(changes: readonly Presence[]): Promise<void> {
     if (changes.length === 0) return;
     const { broker, metrics, onError, partners } = this.#deps;
-    metrics.count('chat_presence_changes_total', undefined, changes.length);
-    if (this.#options.audience === 'nobody') return;
-    if (this.#options.audience === 'everyone') {
-      await broker.broadcast({ type: 'presenceChanged', changes });
-      return;
-    }
-    for (const change of changes) {
+    const isForAll = this.#options.audience === 'everyone';
+    const untold = new Set(this.#options.audience === 'nobody' ? [] : changes);
+    // Everybody is told in one event; partners of each user in one of their own.
+    for (const part of isForAll ? [changes] : changes.map((change) => [change])) {
+      if (untold.size === 0) break;
       try {
-        const audience = await partners.listPartners(change.userId, MAX_PARTNERS);
-        await broker.broadcast({ type: 'presenceChanged', changes: [change] }, [...audience, change.userId]);
+        const [change] = part;
+        const audience =
+          isForAll || change === undefined
+            ? undefined
+            : [...(await partners.listPartners(change.userId, MAX_PARTNERS)), change.userId];
+        if (!(await this.#isTold(broker.broadcast({ type: 'presenceChanged', changes: part }, audience)))) break;
+        for (const told of part) untold.delete(told);
       } catch (error) {
         onError(error);
       }
+    }
+    metrics.count('chat_presence_changes_total', undefined, changes.length - untold.size);
+    this.#announceLater([...untold]);
+  }
+
+  async #isTold(broadcast: Promise<void>): Promise<boolean> {
+    try {
+      await broadcast;
+      return true;
+    } catch (error) {
+      this.#deps.onError(error);
+      return false;
     }
   }
 }

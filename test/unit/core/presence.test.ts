@@ -243,6 +243,35 @@ describe('announcements', () => {
     expect(told()).toEqual(['alice on', 'alice on']);
   });
 
+  test.each(['everyone', 'contacts'] as const)(
+    'that the broker refuses are made when it is back, unless they are no longer true (%s)',
+    async (audience) => {
+      const tracker = await started({ audience });
+      for (const userId of ['bob', 'carol']) tracker.connected(userId, userId);
+      await clock.advance(100);
+      announced = [];
+      const broadcast = broker.broadcast.bind(broker);
+      broker.broadcast = () => Promise.reject(new Error('away'));
+      for (const userId of ['bob', 'carol']) tracker.disconnected(userId, userId);
+      await clock.advance(20_000);
+      tracker.connected('carol', 'again');
+      await clock.advance(1000);
+      expect(errors.length).toBeLessThan(60);
+      broker.broadcast = broadcast;
+      await clock.advance(2000);
+      const changes = announced.flatMap((announcement) => announcement.changes);
+      expect(changes.map(({ online, userId }) => [userId, online])).toEqual(
+        expect.arrayContaining([
+          ['bob', false],
+          ['carol', true],
+        ]),
+      );
+      expect(changes).toHaveLength(2);
+      await clock.advance(60_000);
+      expect(announced.flatMap((announcement) => announcement.changes)).toHaveLength(2);
+    },
+  );
+
   test('wait while the store cannot say what is true now', async () => {
     const tracker = await started();
     tracker.connected('alice', 'c1');
