@@ -112,9 +112,7 @@ export class Subscriptions {
     for (const stream of this.#streams.values()) {
       const client = this.#options.topology.shardOf(stream.slot)?.subscriptions.client;
       if (client !== undefined && client === stream.client) continue;
-      this.#leave(stream);
-      stream.interrupt();
-      this.#place(stream);
+      this.#subscribeAnew(stream);
     }
   }
 
@@ -129,6 +127,13 @@ export class Subscriptions {
   #newStream(names: LocalStream['names']): LocalStream {
     const { clock, onError } = this.#options;
     return new LocalStream(names, slotOf(names.channel), clock.monotonicMs(), onError);
+  }
+
+  /** Something was published and not heard: maybe the subscription is not what it is taken for. The listeners are told to doubt. */
+  #subscribeAnew(stream: LocalStream): void {
+    this.#leave(stream);
+    stream.interrupt();
+    this.#place(stream);
   }
 
   /** Subscribes at the server that has the slot, if it is there; else that follows when it comes back. */
@@ -259,7 +264,7 @@ export class Subscriptions {
         if (!stream.live || stream.client !== subscriptions) continue;
         const seen = before[index];
         const finding = stream.compare(seen, decodePlace(places[index]));
-        if (finding === 'lost') stream.doubt();
+        if (finding === 'lost') this.#subscribeAnew(stream);
         else if (finding === 'rolledBack') this.#rolledBack(stream, seen?.epoch ?? '');
       }
     }

@@ -255,6 +255,24 @@ describe.skipIf(redisSkipReason !== undefined)(`Faults of Redis ${redisSkipReaso
     expect(follower.doubts).toBe(1);
   });
 
+  test('a subscription that brings nothing, though it was answered, is replaced once that shows', async () => {
+    const proxy = await TcpProxy.open(server.port);
+    closing.push(proxy);
+    proxy.change = (chunk) => (chunk.includes('ssubscribe') ? chunk.replace(CHANNEL, 'carepro_{b0b}') : chunk);
+    const follower = await follow(await open({ url: `redis://127.0.0.1:${proxy.port}`, checkMs: 100 }));
+    proxy.change = undefined;
+    const send = sender(await open());
+    send(1, 1);
+    await has(follower, 1);
+    await vi.waitFor(async () => expect(await server.use((client) => client.pubSubShardChannels())).toContain(CHANNEL));
+    const { doubts } = follower;
+    for (let number = 2; number <= 20; number += 1) {
+      send(number, number);
+      await has(follower, number);
+    }
+    expect(follower.doubts).toBeLessThanOrEqual(doubts + 1);
+  });
+
   test('looks at the places while entries flow raise no doubt', async () => {
     const [broker, other] = [await open(), await open()];
     const follower = await follow(broker);
