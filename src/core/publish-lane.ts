@@ -76,6 +76,9 @@ export class PublishLane {
   async #run(): Promise<void> {
     const { broker, maxBatch, metrics, onFailed } = this.#deps;
     let retryMs = FIRST_RETRY_MS;
+    // A commit answers all its sends in one go. What they publish goes together: else the first would go alone, and the others
+    // would wait until the broker has answered it.
+    await undefined;
     while (this.#waiting.length > 0) {
       let batch: readonly AppendEntry[] = this.#waiting.splice(0, maxBatch);
       const lastTry = this.#closed;
