@@ -17,7 +17,7 @@ import { APPEND, END_EPOCH, READ, type Script, TOP } from './scripts.ts';
 import { inspectServer, parseAddress, type TlsTrust, trial } from './start.ts';
 import { type BroadcastListener, Subscriptions } from './subscriptions.ts';
 import { Topology } from './topology.ts';
-import { decodeStreamEvent, encodeBroadcast, encodeEvent, encodeTransient } from './wire.ts';
+import { decodeStreamEvent, encodeBroadcast, encodeEvent, encodeTransient, RecentEvents } from './wire.ts';
 
 export interface RedisBrokerOptions {
   /** `redis://` or `rediss://` (TLS), with user, password and database if needed. A Redis Cluster is recognised. */
@@ -82,6 +82,7 @@ export class RedisBroker implements Broker, AsyncDisposable {
   readonly #maxEvents: string;
   readonly #maxAgeMs: string;
   readonly #idleMs: string;
+  readonly #events = new RecentEvents();
   readonly #self = randomBytes(9).toString('base64url');
   /** Ids of entries whose append was sent and not answered with yes. */
   readonly #unsure = new WeakMap<AppendEntry, string>();
@@ -117,6 +118,7 @@ export class RedisBroker implements Broker, AsyncDisposable {
       clock,
       checkMs: options.checkMs ?? 10_000,
       idleMs,
+      events: this.#events,
       endEpoch: async (stream, epoch) => void (await this.#endEpoch(stream.names, epoch)),
       onError,
     });
@@ -221,11 +223,13 @@ export class RedisBroker implements Broker, AsyncDisposable {
     const users = new Map<string, UserAppend>();
     let event: StreamEvent | undefined;
     let text = '';
+    let isNoted = false;
     for (const entry of entries) {
       if (this.#taken.has(entry)) continue;
       if (entry.event !== event) {
         event = entry.event;
         text = encodeEvent(event);
+        isNoted = false;
       }
       let user = users.get(entry.userId);
       if (user === undefined) {
@@ -233,6 +237,10 @@ export class RedisBroker implements Broker, AsyncDisposable {
         const slot = this.#topology.isSingle ? 0 : slotOf(names.channel);
         user = { userId: entry.userId, names, slot, entries: [], ids: [], args: [] };
         users.set(entry.userId, user);
+      }
+      if (!isNoted && this.#subscriptions.hears(user.names.channel)) {
+        this.#events.note(text, event);
+        isNoted = true;
       }
       user.entries.push(entry);
       const id = this.#unsure.get(entry) ?? this.#newId();

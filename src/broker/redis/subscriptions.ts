@@ -15,7 +15,7 @@ import type { RedisClient } from './link.ts';
 import { type Names, slotOf } from './names.ts';
 import { LocalStream } from './stream.ts';
 import type { Shard, Topology } from './topology.ts';
-import { decodeChannelMessage, decodePlace } from './wire.ts';
+import { decodeChannelMessage, decodePlace, type RecentEvents } from './wire.ts';
 
 export type BroadcastListener = (event: TransientEvent, audience: readonly string[] | undefined) => void;
 
@@ -25,6 +25,7 @@ export interface SubscriptionsOptions {
   readonly clock: Clock;
   readonly checkMs: number;
   readonly idleMs: number;
+  readonly events: RecentEvents;
   /** Ends the epoch of a stream whose log was rolled back. */
   readonly endEpoch: (stream: LocalStream, epoch: string) => Promise<void>;
   readonly onError: (error: unknown) => void;
@@ -83,6 +84,11 @@ export class Subscriptions {
   onBroadcast(listener: BroadcastListener): () => void {
     this.#broadcastListeners.add(listener);
     return () => void this.#broadcastListeners.delete(listener);
+  }
+
+  /** Whether there are listeners here to what goes through this channel. */
+  hears(channel: string): boolean {
+    return this.#streams.has(channel);
   }
 
   /** A listener of this user may have read the stream's place. */
@@ -193,7 +199,7 @@ export class Subscriptions {
   }
 
   #hear(stream: LocalStream, payload: string): void {
-    const message = decodeChannelMessage(payload);
+    const message = decodeChannelMessage(payload, this.#options.events);
     if (message === undefined) {
       this.#options.onError(new Error('A message on a Redis channel is not one of this server'));
       stream.doubt();
