@@ -16,7 +16,7 @@ import { orderOf } from './ordered-entries.ts';
 import { APPEND, END_EPOCH, READ, type Script, TOP } from './scripts.ts';
 import { inspectServer, parseAddress, type TlsTrust, trial } from './start.ts';
 import { type BroadcastListener, Subscriptions } from './subscriptions.ts';
-import { Topology } from './topology.ts';
+import { NotSentError, Topology } from './topology.ts';
 import { decodeStreamEvent, encodeBroadcast, encodeEvent, encodeTransient, RecentEvents } from './wire.ts';
 
 export interface RedisBrokerOptions {
@@ -264,6 +264,8 @@ export class RedisBroker implements Broker, AsyncDisposable {
     try {
       return toGaps(await this.#topology.run(APPEND, first.slot, keys, args), group);
     } catch (error) {
+      // To look for what may be there costs Redis a read of the log: not for what was never sent.
+      if (error instanceof NotSentError) throw error;
       for (const user of group) {
         for (const [index, entry] of user.entries.entries()) this.#unsure.set(entry, user.ids[index] ?? '');
       }

@@ -25,6 +25,15 @@ export interface TopologyListener {
   onError(error: unknown): void;
 }
 
+/** The command was not sent, or was refused by servers that do not have its slot: it changed nothing. */
+export class NotSentError extends Error {
+  override readonly name = 'NotSentError';
+
+  constructor() {
+    super('Redis is away');
+  }
+}
+
 export interface TopologyOptions {
   readonly client: ClientOptions;
   readonly clock: Clock;
@@ -122,7 +131,7 @@ export class Topology {
     for (let tries = 1; ; tries += 1) {
       const shard = asked ?? this.shardOf(slot);
       const client = shard?.commands.client;
-      if (shard === undefined || client === undefined) throw new Error('Redis is away');
+      if (shard === undefined || client === undefined) throw new NotSentError();
       try {
         // Both are written in one go, and ASKING holds for the next command only.
         if (asked !== undefined) client.sendCommand(['ASKING']).catch(() => undefined);

@@ -152,6 +152,28 @@ describe.skipIf(redisSkipReason !== undefined)(`Faults of Redis ${redisSkipReaso
     expect((await direct.top('bob')).offset).toBe(3);
   });
 
+  test('what was never sent is not looked for in the logs when it is sent', async () => {
+    const proxy = await TcpProxy.open(server.port);
+    closing.push(proxy);
+    const broker = await open({ url: `redis://127.0.0.1:${proxy.port}` });
+    const follower = await follow(broker);
+    const reads = (): Promise<number> =>
+      server.use(async (client) =>
+        Number(/cmdstat_xrevrange:calls=(\d+)/.exec(await client.info('commandstats'))?.[1]),
+      );
+    proxy.accepting = false;
+    proxy.cut();
+    await vi.waitFor(() => expect(errors).not.toEqual([]));
+    const entries = [{ userId: 'carol', event: sent('m1') }];
+    expect(String(await rejects(broker.append(entries)))).toContain('away');
+    const before = await reads();
+    proxy.accepting = true;
+    await vi.waitFor(() => broker.append(entries), { timeout: 5000 });
+    expect(await reads()).toBe(before);
+    expect((await broker.top('carol')).offset).toBe(1);
+    expect(follower.have).toEqual([]);
+  });
+
   test('while Redis is away appends fail at once, and receivers catch up when it is back empty', async () => {
     const broker = await open();
     const follower = await follow(broker);
