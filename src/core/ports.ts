@@ -311,7 +311,11 @@ export interface Broker {
   broadcast(event: TransientEvent, audience?: readonly string[]): Promise<void>;
   /** Resolves when live. The returned function ends the subscription. */
   subscribe(userId: string, listener: StreamListener): Promise<() => void>;
-  onBroadcast(listener: (event: TransientEvent, audience: readonly string[] | undefined) => void): () => void;
+  /** @param onDeaf broadcasts of the last so many milliseconds may have been missed here, and are heard again. */
+  onBroadcast(
+    listener: (event: TransientEvent, audience: readonly string[] | undefined) => void,
+    onDeaf?: (deafMs: number) => void,
+  ): () => void;
   /** History after `position`; incomplete if it is longer than `limit`, was trimmed, or belongs to another epoch. */
   readSince(userId: string, position: StreamPosition, limit: number): Promise<History>;
   top(userId: string): Promise<StreamPosition>;

@@ -161,6 +161,7 @@ export class Registry {
   }
 
   #broadcast(event: TransientEvent, audience: readonly string[] | undefined): void {
+    if (event.type === 'presenceChanged' && event.repeatLastMs !== undefined) return;
     const allowed = audience === undefined ? undefined : new Set(audience);
     for (const member of this.#watchers) {
       if (allowed !== undefined && !member.seesEverybody && !allowed.has(member.session.userId)) continue;

@@ -172,8 +172,8 @@ export class RedisBroker implements Broker, AsyncDisposable {
     return this.#subscriptions.subscribe(userId, listener);
   }
 
-  onBroadcast(listener: BroadcastListener): () => void {
-    return this.#subscriptions.onBroadcast(listener);
+  onBroadcast(listener: BroadcastListener, onDeaf?: (deafMs: number) => void): () => void {
+    return this.#subscriptions.onBroadcast(listener, onDeaf);
   }
 
   async readSince(userId: string, position: StreamPosition, limit: number): Promise<History> {

@@ -156,7 +156,8 @@ function decodeBroadcast(value: unknown): ChannelMessage | undefined {
 function transientOf(value: unknown): TransientEvent | undefined {
   if (!isRecord(value) || !fits(value, TRANSIENT_EVENTS)) return undefined;
   if ('changes' in value) {
-    const { changes } = value;
+    const { changes, repeatLastMs } = value;
+    if (repeatLastMs !== undefined && typeof repeatLastMs !== 'number') return undefined;
     const whole =
       Array.isArray(changes) && changes.every((change) => isRecord(change) && has(change, { userId: 'string' }));
     if (!whole) return undefined;

@@ -152,6 +152,25 @@ describe.skipIf(redisSkipReason !== undefined)(`Faults of Redis ${redisSkipReaso
     expect((await direct.top('bob')).offset).toBe(3);
   });
 
+  test('an instance that could not hear broadcasts is told for how long', async () => {
+    const proxy = await TcpProxy.open(server.port);
+    closing.push(proxy);
+    const broker = await open({ url: `redis://127.0.0.1:${proxy.port}` });
+    const deaf: number[] = [];
+    const stop = broker.onBroadcast(
+      () => undefined,
+      (deafMs) => deaf.push(deafMs),
+    );
+    proxy.accepting = false;
+    proxy.cut();
+    await vi.waitFor(() => expect(errors.length).toBeGreaterThan(3));
+    expect(deaf).toEqual([]);
+    proxy.accepting = true;
+    await vi.waitFor(() => expect(deaf).toHaveLength(1), { timeout: 5000 });
+    expect(deaf[0]).toBeGreaterThan(50);
+    stop();
+  });
+
   test('what was never sent is not looked for in the logs when it is sent', async () => {
     const proxy = await TcpProxy.open(server.port);
     closing.push(proxy);
