@@ -65,6 +65,11 @@ export type StreamEvent = MessageSent | MessageRedacted | StatusAdvanced | Conve
 /** Users came online or went offline; one event for all changes of one announcement. */
 export interface PresenceChanged {
   readonly type: 'presenceChanged';
+  /**
+   * From instance to instance, without changes: who announced any within so many milliseconds is asked to do it again, for an instance
+   * that could not hear. Not for sessions.
+   */
+  readonly repeatLastMs?: number;
   readonly changes: readonly Presence[];
 }
 

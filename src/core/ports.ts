@@ -304,13 +304,22 @@ export interface History {
  */
 export interface Broker {
   append(entries: readonly AppendEntry[]): Promise<readonly StreamGap[]>;
+  /**
+   * Which streams fail together: an append for users of one number may be refused while those of another are taken. Depends on
+   * the id alone. Absent: all fail together.
+   */
+  laneOf?(userId: string): number;
   /** To the subscribers of one user, on every instance; not kept. */
   publishToUser(userId: string, event: TransientEvent): Promise<void>;
   /** To every instance's `onBroadcast`; not kept. `audience`: only for these users; absent = for everybody. */
   broadcast(event: TransientEvent, audience?: readonly string[]): Promise<void>;
   /** Resolves when live. The returned function ends the subscription. */
   subscribe(userId: string, listener: StreamListener): Promise<() => void>;
-  onBroadcast(listener: (event: TransientEvent, audience: readonly string[] | undefined) => void): () => void;
+  /** @param onDeaf broadcasts of the last so many milliseconds may have been missed here, and are heard again. */
+  onBroadcast(
+    listener: (event: TransientEvent, audience: readonly string[] | undefined) => void,
+    onDeaf?: (deafMs: number) => void,
+  ): () => void;
   /** History after `position`; incomplete if it is longer than `limit`, was trimmed, or belongs to another epoch. */
   readSince(userId: string, position: StreamPosition, limit: number): Promise<History>;
   top(userId: string): Promise<StreamPosition>;

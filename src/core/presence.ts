@@ -31,7 +31,7 @@ export interface PresenceOptions {
 export interface PresenceDependencies {
   readonly store: PresenceStore;
   readonly partners: Pick<MessageStore, 'listPartners'>;
-  readonly broker: Pick<Broker, 'broadcast'>;
+  readonly broker: Pick<Broker, 'broadcast' | 'onBroadcast'>;
   readonly policy: Policy;
   readonly clock: Clock;
   readonly metrics: Metrics;
@@ -45,6 +45,13 @@ const RETRY_MS = 1000;
 const SWEEP_STEP_MS = 50;
 /** What a dead instance left is found this long after its lease at the latest. */
 const MAX_SWEEP_INTERVAL_MS = 3000;
+/** Announcements that are told again for an instance that was deaf: how old at most, and of how many users. */
+const MAX_AGAIN_MS = 600_000;
+const MAX_AGAIN = 10_000;
+/** All that ask within this time are answered together. */
+const AGAIN_COALESCE_MS = 3000;
+/** An instance notices so late that it has been deaf. */
+const DEAF_UNNOTICED_MS = 10_000;
 
 export class PresenceTracker {
   readonly #deps: PresenceDependencies;
@@ -65,6 +72,13 @@ export class PresenceTracker {
   #sweeping: Promise<void> | undefined;
   readonly #changed = new Map<string, Presence>();
   #announcing: Promise<void> = Promise.resolve();
+  /** What was announced last of each user, and when, oldest first. */
+  readonly #told = new Map<string, { readonly presence: Presence; readonly atMs: number }>();
+  /** From when on to tell again, by the monotonic clock. */
+  #againSinceMs = Number.POSITIVE_INFINITY;
+  #againTimer: Timer | undefined;
+  #askTimer: Timer | undefined;
+  #stopHearing: () => void = () => undefined;
   #announceTimer: Timer | undefined;
   #leaseTimer: Timer | undefined;
   #sweepTimer: Timer | undefined;
@@ -77,6 +91,12 @@ export class PresenceTracker {
 
   /** Takes the lease and begins to renew it and to sweep. */
   async start(): Promise<void> {
+    this.#stopHearing = this.#deps.broker.onBroadcast(
+      (event) => {
+        if (event.type === 'presenceChanged' && event.repeatLastMs !== undefined) this.#tellAgain(event.repeatLastMs);
+      },
+      (deafMs) => this.#askAgain(deafMs + DEAF_UNNOTICED_MS),
+    );
     await this.#renew();
     await this.#sweep();
   }
@@ -127,6 +147,9 @@ export class PresenceTracker {
     this.#leaseTimer?.cancel();
     this.#sweepTimer?.cancel();
     this.#retryTimer?.cancel();
+    this.#stopHearing();
+    this.#againTimer?.cancel();
+    this.#askTimer?.cancel();
     if (this.#writes.length > 0) this.#writing ??= this.#flush();
     await this.#writing;
     await this.#sweeping;
@@ -282,30 +305,89 @@ export class PresenceTracker {
     } catch (error) {
       onError(error);
       if (this.#stopped) return changes;
-      for (const change of changes) {
-        if (!this.#changed.has(change.userId)) this.#changed.set(change.userId, change);
-      }
-      this.#announceIn(RETRY_MS);
+      this.#announceLater(changes);
       return [];
     }
+  }
+
+  /** What could not be told: if nobody told it, watchers would see somebody online who is long gone. */
+  #announceLater(changes: readonly Presence[]): void {
+    if (this.#stopped || changes.length === 0) return;
+    for (const change of changes) {
+      if (!this.#changed.has(change.userId)) this.#changed.set(change.userId, change);
+    }
+    this.#announceIn(RETRY_MS);
   }
 
   async #broadcast(changes: readonly Presence[]): Promise<void> {
     if (changes.length === 0) return;
     const { broker, metrics, onError, partners } = this.#deps;
-    metrics.count('chat_presence_changes_total', undefined, changes.length);
-    if (this.#options.audience === 'nobody') return;
-    if (this.#options.audience === 'everyone') {
-      await broker.broadcast({ type: 'presenceChanged', changes });
-      return;
-    }
-    for (const change of changes) {
+    const isForAll = this.#options.audience === 'everyone';
+    const untold = new Set(this.#options.audience === 'nobody' ? [] : changes);
+    // Everybody is told in one event; partners of each user in one of their own.
+    for (const part of isForAll ? [changes] : changes.map((change) => [change])) {
+      if (untold.size === 0) break;
       try {
-        const audience = await partners.listPartners(change.userId, MAX_PARTNERS);
-        await broker.broadcast({ type: 'presenceChanged', changes: [change] }, [...audience, change.userId]);
+        const [change] = part;
+        const audience =
+          isForAll || change === undefined
+            ? undefined
+            : [...(await partners.listPartners(change.userId, MAX_PARTNERS)), change.userId];
+        if (!(await this.#isTold(broker.broadcast({ type: 'presenceChanged', changes: part }, audience)))) break;
+        for (const presence of part) {
+          untold.delete(presence);
+          this.#noteTold(presence);
+        }
       } catch (error) {
         onError(error);
       }
+    }
+    metrics.count('chat_presence_changes_total', undefined, changes.length - untold.size);
+    this.#announceLater([...untold]);
+  }
+
+  #noteTold(presence: Presence): void {
+    const nowMs = this.#deps.clock.monotonicMs();
+    this.#told.delete(presence.userId);
+    this.#told.set(presence.userId, { presence, atMs: nowMs });
+    for (const [userId, { atMs }] of this.#told) {
+      if (this.#told.size <= MAX_AGAIN && atMs >= nowMs - MAX_AGAIN_MS) break;
+      this.#told.delete(userId);
+    }
+  }
+
+  /** What was announced while this instance was deaf it cannot know: the others are asked, until they can be. */
+  #askAgain(repeatLastMs: number): void {
+    if (this.#stopped) return;
+    this.#askTimer?.cancel();
+    this.#deps.broker.broadcast({ type: 'presenceChanged', changes: [], repeatLastMs }).catch((error: unknown) => {
+      this.#deps.onError(error);
+      if (this.#stopped) return;
+      this.#askTimer = this.#deps.clock.schedule(RETRY_MS, () => this.#askAgain(repeatLastMs + RETRY_MS));
+    });
+  }
+
+  #tellAgain(lastMs: number): void {
+    if (this.#stopped) return;
+    const { clock } = this.#deps;
+    this.#againSinceMs = Math.min(this.#againSinceMs, clock.monotonicMs() - lastMs);
+    this.#againTimer ??= clock.schedule(AGAIN_COALESCE_MS, () => {
+      this.#againTimer = undefined;
+      const untold = [...this.#told.values()].filter(({ atMs }) => atMs >= this.#againSinceMs);
+      this.#againSinceMs = Number.POSITIVE_INFINITY;
+      for (const { presence } of untold) {
+        if (!this.#changed.has(presence.userId)) this.#announce(presence);
+      }
+    });
+  }
+
+  async #isTold(broadcast: Promise<void>): Promise<boolean> {
+    try {
+      await broadcast;
+      return true;
+    } catch (error) {
+      this.#deps.onError(error);
+      return false;
     }
   }
 }

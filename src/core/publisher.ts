@@ -6,12 +6,16 @@
  * be missing behind a history that looks whole. A broker that took it and said no makes a repeat, not a loss. What it leaves
  * out, because another instance has not published what comes before, is published together with that. Events that
  * are given up at the bound end the epochs of their users' streams before anything later is appended to them.
+ *
+ * All this holds for each lane on its own: users whose streams the broker keeps elsewhere do not wait for a part of it that
+ * is away (`Broker.laneOf`).
  */
-import { type Clock, systemClock, type Timer } from '../time/clock.ts';
+import { type Clock, systemClock } from '../time/clock.ts';
 import type { StreamEvent, TransientEvent } from './events.ts';
 import type { Metrics } from './metrics.ts';
 import type { MissingMessages } from './missing-messages.ts';
-import type { AppendEntry, Broker, StreamGap } from './ports.ts';
+import type { Broker } from './ports.ts';
+import { PublishLane, type PublishLaneDependencies } from './publish-lane.ts';
 
 export interface PublishFailureListener {
   /** The broker did not take events of these users; they are kept and tried again. */
@@ -27,27 +31,13 @@ export interface PublisherOptions {
   readonly missing?: Pick<MissingMessages, 'deletions' | 'fill' | 'since'>;
 }
 
-const FIRST_RETRY_MS = 100;
-const MAX_RETRY_MS = 2000;
-
 export class Publisher {
   readonly #broker: Broker;
   readonly #metrics: Metrics;
-  readonly #failures: PublishFailureListener;
-  readonly #clock: Clock;
-  readonly #maxBatch: number;
   readonly #maxWaiting: number;
   readonly #missing: PublisherOptions['missing'];
-  #waiting: AppendEntry[] = [];
-  /** Entries ever published. */
-  #published = 0;
-  /** Who waits until that many entries are settled, ascending. */
-  #waiters: { readonly count: number; readonly resolve: (taken: boolean) => void }[] = [];
-  /** Users whose events were given up and whose streams still look whole: one id per user, however many events. */
-  readonly #broken = new Set<string>();
-  #running: Promise<void> | undefined;
-  #pause: { readonly timer: Timer; readonly end: () => void } | undefined;
-  #closed = false;
+  readonly #forLanes: PublishLaneDependencies;
+  readonly #lanes = new Map<number, PublishLane>();
 
   constructor(
     broker: Broker,
@@ -58,26 +48,31 @@ export class Publisher {
   ) {
     this.#broker = broker;
     this.#metrics = metrics;
-    this.#failures = failures;
-    this.#clock = clock;
-    this.#maxBatch = options.maxBatch ?? 1000;
     this.#maxWaiting = options.maxWaiting ?? 200_000;
     this.#missing = options.missing;
+    this.#forLanes = {
+      broker,
+      metrics,
+      clock,
+      missing: options.missing,
+      onFailed: (userIds, error) => failures.onPublishFailed(userIds, error),
+      maxBatch: options.maxBatch ?? 1000,
+    };
   }
 
   /** Appends `event` to the stream of each of `userIds` (duplicates count once) and publishes it. */
   publish(event: StreamEvent, ...userIds: readonly string[]): void {
+    const lanes = new Set<PublishLane>();
     for (const [index, userId] of userIds.entries()) {
       if (userIds.indexOf(userId) !== index) continue;
-      this.#waiting.push({ userId, event });
-      this.#published += 1;
+      const lane = this.#lane(userId);
+      lane.publish(event, userId);
+      lanes.add(lane);
     }
-    if (this.#waiting.length > this.#maxWaiting) {
-      const lost = this.#waiting.splice(0, Math.ceil(this.#maxWaiting / 4));
-      for (const entry of lost) this.#broken.add(entry.userId);
-      this.#metrics.count('chat_publish_lost_total', undefined, lost.length);
+    for (const lane of lanes) {
+      if (lane.waiting > this.#maxWaiting / this.#lanes.size) this.#shed();
+      lane.run();
     }
-    this.#running ??= this.#run();
   }
 
   /**
@@ -101,9 +96,9 @@ export class Publisher {
    * Resolves with true when the broker has taken everything that was published until now (or, for what was given up at the
    * bound, has ended the epochs); with false if the publisher closed before.
    */
-  published(): Promise<boolean> {
-    if (this.#running === undefined) return Promise.resolve(this.#waiting.length === 0);
-    return new Promise((resolve) => this.#waiters.push({ count: this.#published, resolve }));
+  async published(): Promise<boolean> {
+    const answers = await Promise.all([...this.#lanes.values()].map((lane) => lane.published()));
+    return answers.every((taken) => taken);
   }
 
   /** Tells the connected sessions of one user. */
@@ -113,70 +108,24 @@ export class Publisher {
 
   /** Tries once more what is left, then gives up. Call after the last use case has ended. */
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#pause?.timer.cancel();
-    this.#pause?.end();
-    await this.#running;
+    await Promise.all([...this.#lanes.values()].map((lane) => lane.close()));
   }
 
-  async #run(): Promise<void> {
-    let retryMs = FIRST_RETRY_MS;
-    while (this.#waiting.length > 0) {
-      let batch: readonly AppendEntry[] = this.#waiting.splice(0, this.#maxBatch);
-      const lastTry = this.#closed;
-      try {
-        if (this.#broken.size > 0) await this.#endEpochs();
-        const gaps = await this.#broker.append(batch);
-        batch = gaps.flatMap((gap) => gap.entries);
-        if (gaps.length > 0) this.#waiting = [...(await this.#fill(gaps)), ...this.#waiting];
-        retryMs = FIRST_RETRY_MS;
-        if (this.#broken.size === 0) this.#settle(this.#published - this.#waiting.length, true);
-      } catch (error) {
-        this.#metrics.count('chat_publish_failures_total');
-        this.#failures.onPublishFailed([...new Set(batch.map((entry) => entry.userId))], error);
-        this.#waiting = [...batch, ...this.#waiting];
-        if (lastTry) break;
-        await this.#wait(retryMs);
-        retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
-      }
+  #lane(userId: string): PublishLane {
+    const number = this.#broker.laneOf?.(userId) ?? 0;
+    let lane = this.#lanes.get(number);
+    if (lane === undefined) {
+      lane = new PublishLane(this.#forLanes);
+      this.#lanes.set(number, lane);
     }
-    this.#running = undefined;
-    this.#settle(Number.POSITIVE_INFINITY, false);
+    return lane;
   }
 
-  /** What to append before anything else: what was left out, with what is missing before it. */
-  async #fill(gaps: readonly StreamGap[]): Promise<AppendEntry[]> {
-    this.#metrics.count('chat_publish_gaps_total', undefined, gaps.length);
-    const filled = await Promise.all(
-      gaps.map(async (gap): Promise<AppendEntry[]> => {
-        const entries = await this.#missing?.fill(gap);
-        if (entries !== undefined) return entries;
-        this.#broken.add(gap.userId);
-        return gap.entries.map((entry, index) => (index === 0 ? { ...entry, afterSeq: 0 } : entry));
-      }),
-    );
-    return filled.flat();
-  }
-
-  #settle(count: number, taken: boolean): void {
-    const settled = this.#waiters.filter((waiter) => waiter.count <= count);
-    this.#waiters = this.#waiters.slice(settled.length);
-    for (const { resolve } of settled) resolve(taken);
-  }
-
-  async #endEpochs(): Promise<void> {
-    const userIds = [...this.#broken];
-    for (let from = 0; from < userIds.length; from += this.#maxBatch) {
-      const some = userIds.slice(from, from + this.#maxBatch);
-      await this.#broker.endEpochs(some);
-      for (const userId of some) this.#broken.delete(userId);
-    }
-  }
-
-  #wait(ms: number): Promise<void> {
-    if (this.#closed) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#pause = { timer: this.#clock.schedule(ms, resolve), end: resolve };
-    });
+  /** If too much waits in all, the longest lane gives up its oldest. */
+  #shed(): void {
+    const lanes = [...this.#lanes.values()].toSorted((one, other) => other.waiting - one.waiting);
+    if (lanes.reduce((sum, lane) => sum + lane.waiting, 0) <= this.#maxWaiting) return;
+    const lost = lanes[0]?.shed(Math.ceil(this.#maxWaiting / 4)) ?? 0;
+    this.#metrics.count('chat_publish_lost_total', undefined, lost);
   }
 }

@@ -8,6 +8,7 @@ import type { ChatEvent, PresenceChanged, StreamEvent, TransientEvent } from './
 import type { Metrics } from './metrics.ts';
 import type { Broker, StreamEntry, StreamListener } from './ports.ts';
 import { type EndReason, Session, type SessionDependencies, type SessionOptions, type SessionSink } from './session.ts';
+import { Turns } from './turns.ts';
 
 /** Whose presence a session is told of. */
 export type Watch = 'nobody' | 'everyone' | ReadonlySet<string>;
@@ -46,8 +47,17 @@ export interface RegistryDependencies extends SessionDependencies {
   readonly onEvent?: (event: StreamEvent) => void;
 }
 
+/**
+ * Reads of all sessions at a time, from the store and from the broker. When the broker is back they all want to read at once;
+ * sends and pings must not stand behind a hundred thousand reads.
+ */
+const STORE_READS = 20;
+const BROKER_READS = 100;
+const READ_PATIENCE_MS = 2000;
+
 export class Registry {
   readonly #deps: RegistryDependencies;
+  readonly #forSessions: SessionDependencies;
   readonly #users = new Map<string, UserEntry>();
   readonly #watchers = new Set<Member>();
   readonly #stopBroadcast: () => void;
@@ -55,6 +65,7 @@ export class Registry {
 
   constructor(dependencies: RegistryDependencies) {
     this.#deps = dependencies;
+    this.#forSessions = inTurns(dependencies);
     this.#stopBroadcast = dependencies.broker.onBroadcast((event, audience) => this.#broadcast(event, audience));
   }
 
@@ -65,7 +76,7 @@ export class Registry {
 
   /** Opens a session: it becomes live as soon as it has recovered. */
   open(options: OpenOptions, sink: SessionSink): OpenSession {
-    const session = new Session(this.#deps, options, sink);
+    const session = new Session(this.#forSessions, options, sink);
     const member: Member = { session, watch: options.watch, seesEverybody: options.seesEverybody };
     const entry = this.#users.get(options.userId) ?? this.#subscribe(options.userId);
     entry.members.add(member);
@@ -150,6 +161,7 @@ export class Registry {
   }
 
   #broadcast(event: TransientEvent, audience: readonly string[] | undefined): void {
+    if (event.type === 'presenceChanged' && event.repeatLastMs !== undefined) return;
     const allowed = audience === undefined ? undefined : new Set(audience);
     for (const member of this.#watchers) {
       if (allowed !== undefined && !member.seesEverybody && !allowed.has(member.session.userId)) continue;
@@ -157,6 +169,23 @@ export class Registry {
       if (visible !== undefined) member.session.onTransient(visible);
     }
   }
+}
+
+function inTurns({ broker, clock, onError, store }: RegistryDependencies): SessionDependencies {
+  const ofStore = new Turns({ clock, places: STORE_READS, patienceMs: READ_PATIENCE_MS });
+  const ofBroker = new Turns({ clock, places: BROKER_READS, patienceMs: READ_PATIENCE_MS });
+  return {
+    clock,
+    onError,
+    store: {
+      listPending: (...page) => ofStore.run(() => store.listPending(...page)),
+      findMessage: (id) => ofStore.run(() => store.findMessage(id)),
+    },
+    broker: {
+      readSince: (...since) => ofBroker.run(() => broker.readSince(...since)),
+      top: (userId) => ofBroker.run(() => broker.top(userId)),
+    },
+  };
 }
 
 function watched(event: PresenceChanged, watch: Watch): Extract<ChatEvent, PresenceChanged> | undefined {

@@ -9,6 +9,7 @@ import type { Clock, Timer } from '../time/clock.ts';
 import type { ChatEvent, StreamEvent, StreamPosition, TransientEvent } from './events.ts';
 import type { CursorKind, Message } from './message.ts';
 import type { Broker, History, MessageStore, ReplayCursor, StreamEntry } from './ports.ts';
+import { Replayed } from './replayed.ts';
 
 /** Why the core ends a session. Every reason allows the client to come back. */
 export type EndReason = 'slowConsumer' | 'tokenExpired' | 'revoked' | 'shuttingDown';
@@ -61,7 +62,7 @@ const HISTORY_LIMIT = 10_000;
 const MAX_BUFFERED = 10_000;
 const FIRST_RETRY_MS = 100;
 const MAX_RETRY_MS = 2000;
-/** How long after its commit a message may still come through the stream. */
+/** How long after the time it was given a message may be committed. */
 const OVERLAP_MS = 60_000;
 
 type State = 'recovering' | 'live' | 'closed';
@@ -82,9 +83,8 @@ export class Session {
   #covered = 0;
   /** True if the history may not be asked: an entry of another epoch came, only the store can tell. */
   #unproven = false;
-  /** Ids that the store replayed and the stream may bring again; undefined when there are none. */
-  #replayed: Set<string> | undefined;
-  #replayedUntilMs = 0;
+  /** What the store replayed and the stream may bring again; undefined when there was nothing. */
+  #replayed: Replayed | undefined;
   #retry: Timer | undefined;
 
   constructor(dependencies: SessionDependencies, options: SessionOptions, sink: SessionSink) {
@@ -208,7 +208,6 @@ export class Session {
   async #recoverFromStore(): Promise<void> {
     this.#covered = this.#buffer.length;
     const top = await this.#deps.broker.top(this.userId);
-    const replayed = new Set<string>();
     const recentMs = this.#deps.clock.now() - OVERLAP_MS;
     let told = false;
     let limit = PAGE;
@@ -217,7 +216,8 @@ export class Session {
     const handOn = async (messages: readonly Message[]): Promise<void> => {
       for (const message of messages) {
         if (this.#isClosed()) return;
-        if (message.sentAtMs >= recentMs) replayed.add(message.id);
+        this.#replayed ??= new Replayed();
+        this.#replayed.add(message);
         this.sink.event({ type: 'messageSent', message }, undefined, true);
         sinceRoom += 1;
       }
@@ -249,8 +249,6 @@ export class Session {
     this.#position = top;
     this.#replaySinceMs = undefined;
     this.#unproven = false;
-    this.#replayed = replayed.size > 0 ? replayed : undefined;
-    this.#replayedUntilMs = this.#deps.clock.now() + OVERLAP_MS;
     if (!told) this.sink.caughtUp(top);
   }
 
@@ -306,11 +304,12 @@ export class Session {
     this.sink.ready(position, recovered);
   }
 
-  /** A message committed around the time of the replay comes from the store and from the stream: the second is dropped. */
+  /** A message that is published after its replay comes from the store and from the stream: the second is dropped. */
   #wasReplayed(event: StreamEvent): boolean {
     if (this.#replayed === undefined || event.type !== 'messageSent') return false;
-    if (this.#deps.clock.now() > this.#replayedUntilMs) this.#replayed = undefined;
-    return this.#replayed?.delete(event.message.id) ?? false;
+    const wasReplayed = this.#replayed.has(event.message);
+    if (this.#replayed.senders === 0) this.#replayed = undefined;
+    return wasReplayed;
   }
 
   async #room(): Promise<void> {

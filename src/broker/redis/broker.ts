@@ -16,8 +16,8 @@ import { orderOf } from './ordered-entries.ts';
 import { APPEND, END_EPOCH, READ, type Script, TOP } from './scripts.ts';
 import { inspectServer, parseAddress, type TlsTrust, trial } from './start.ts';
 import { type BroadcastListener, Subscriptions } from './subscriptions.ts';
-import { Topology } from './topology.ts';
-import { decodeStreamEvent, encodeBroadcast, encodeEvent, encodeTransient } from './wire.ts';
+import { NotSentError, Topology } from './topology.ts';
+import { decodeStreamEvent, encodeBroadcast, encodeEvent, encodeTransient, RecentEvents } from './wire.ts';
 
 export interface RedisBrokerOptions {
   /** `redis://` or `rediss://` (TLS), with user, password and database if needed. A Redis Cluster is recognised. */
@@ -56,6 +56,8 @@ interface UserAppend {
 
 /** Entries in one script: about a millisecond of the server's time, in which it does nothing else. */
 const MAX_ENTRIES_PER_SCRIPT = 200;
+/** Slots that share a lane are alike but for this many bits: 64 lanes. */
+const LANE_BITS = 8;
 
 /** Connects, checks that the server can do what is needed, and answers a broker. @throws RedisStartError with what to do. */
 export async function openRedisBroker(options: RedisBrokerOptions): Promise<RedisBroker> {
@@ -80,6 +82,7 @@ export class RedisBroker implements Broker, AsyncDisposable {
   readonly #maxEvents: string;
   readonly #maxAgeMs: string;
   readonly #idleMs: string;
+  readonly #events = new RecentEvents();
   readonly #self = randomBytes(9).toString('base64url');
   /** Ids of entries whose append was sent and not answered with yes. */
   readonly #unsure = new WeakMap<AppendEntry, string>();
@@ -115,6 +118,7 @@ export class RedisBroker implements Broker, AsyncDisposable {
       clock,
       checkMs: options.checkMs ?? 10_000,
       idleMs,
+      events: this.#events,
       endEpoch: async (stream, epoch) => void (await this.#endEpoch(stream.names, epoch)),
       onError,
     });
@@ -151,6 +155,11 @@ export class RedisBroker implements Broker, AsyncDisposable {
     throw failed.reason;
   }
 
+  /** On a cluster, by ranges of slots much smaller than a server's; users of one server share nothing but it. */
+  laneOf(userId: string): number {
+    return this.#topology.isSingle ? 0 : slotOf(this.#names.channelOf(userId)) >> LANE_BITS;
+  }
+
   async publishToUser(userId: string, event: TransientEvent): Promise<void> {
     await this.#topology.publish(this.#names.channelOf(userId), encodeTransient(event));
   }
@@ -163,8 +172,8 @@ export class RedisBroker implements Broker, AsyncDisposable {
     return this.#subscriptions.subscribe(userId, listener);
   }
 
-  onBroadcast(listener: BroadcastListener): () => void {
-    return this.#subscriptions.onBroadcast(listener);
+  onBroadcast(listener: BroadcastListener, onDeaf?: (deafMs: number) => void): () => void {
+    return this.#subscriptions.onBroadcast(listener, onDeaf);
   }
 
   async readSince(userId: string, position: StreamPosition, limit: number): Promise<History> {
@@ -214,11 +223,13 @@ export class RedisBroker implements Broker, AsyncDisposable {
     const users = new Map<string, UserAppend>();
     let event: StreamEvent | undefined;
     let text = '';
+    let isNoted = false;
     for (const entry of entries) {
       if (this.#taken.has(entry)) continue;
       if (entry.event !== event) {
         event = entry.event;
         text = encodeEvent(event);
+        isNoted = false;
       }
       let user = users.get(entry.userId);
       if (user === undefined) {
@@ -226,6 +237,10 @@ export class RedisBroker implements Broker, AsyncDisposable {
         const slot = this.#topology.isSingle ? 0 : slotOf(names.channel);
         user = { userId: entry.userId, names, slot, entries: [], ids: [], args: [] };
         users.set(entry.userId, user);
+      }
+      if (!isNoted && this.#subscriptions.hears(user.names.channel)) {
+        this.#events.note(text, event);
+        isNoted = true;
       }
       user.entries.push(entry);
       const id = this.#unsure.get(entry) ?? this.#newId();
@@ -249,6 +264,8 @@ export class RedisBroker implements Broker, AsyncDisposable {
     try {
       return toGaps(await this.#topology.run(APPEND, first.slot, keys, args), group);
     } catch (error) {
+      // To look for what may be there costs Redis a read of the log: not for what was never sent.
+      if (error instanceof NotSentError) throw error;
       for (const user of group) {
         for (const [index, entry] of user.entries.entries()) this.#unsure.set(entry, user.ids[index] ?? '');
       }

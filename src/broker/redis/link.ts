@@ -74,7 +74,10 @@ export class Link {
       destroy(client);
       throw error;
     }
-    if (this.#open !== client) throw new Error('The connection to Redis was lost while it began');
+    if (this.#open !== client) {
+      destroy(client);
+      throw new Error('The connection to Redis was lost while it began');
+    }
     this.#up = true;
     this.#retryMs = FIRST_RETRY_MS;
     this.#schedulePing(client);

@@ -15,7 +15,7 @@ import type { RedisClient } from './link.ts';
 import { type Names, slotOf } from './names.ts';
 import { LocalStream } from './stream.ts';
 import type { Shard, Topology } from './topology.ts';
-import { decodeChannelMessage, decodePlace } from './wire.ts';
+import { decodeChannelMessage, decodePlace, type RecentEvents } from './wire.ts';
 
 export type BroadcastListener = (event: TransientEvent, audience: readonly string[] | undefined) => void;
 
@@ -25,6 +25,7 @@ export interface SubscriptionsOptions {
   readonly clock: Clock;
   readonly checkMs: number;
   readonly idleMs: number;
+  readonly events: RecentEvents;
   /** Ends the epoch of a stream whose log was rolled back. */
   readonly endEpoch: (stream: LocalStream, epoch: string) => Promise<void>;
   readonly onError: (error: unknown) => void;
@@ -38,7 +39,12 @@ export class Subscriptions {
   /** By channel. */
   readonly #streams = new Map<string, LocalStream>();
   readonly #broadcast: LocalStream;
-  readonly #broadcastListeners = new Set<BroadcastListener>();
+  readonly #broadcastListeners = new Set<{
+    readonly hear: BroadcastListener;
+    readonly onDeaf: (deafMs: number) => void;
+  }>();
+  /** Since when broadcasts are not heard, by the monotonic clock. */
+  #deafSinceMs: number | undefined;
   /** What a connection calls for every message. One per connection, so that what an old one still brings is told apart. */
   readonly #handlers = new WeakMap<RedisClient, (payload: string, channel: string) => void>();
   #timer: Timer | undefined;
@@ -49,6 +55,7 @@ export class Subscriptions {
     const channel = options.names.broadcast;
     this.#broadcast = this.#newStream({ channel, place: channel, log: channel, seqs: channel });
     this.#streams.set(channel, this.#broadcast);
+    this.#broadcast.listeners.add({ onEntry: () => {}, onTransient: () => {}, onDoubt: () => this.#hearAgain() });
   }
 
   /** Users with listeners here. */
@@ -80,9 +87,15 @@ export class Subscriptions {
     };
   }
 
-  onBroadcast(listener: BroadcastListener): () => void {
+  onBroadcast(hear: BroadcastListener, onDeaf: (deafMs: number) => void = () => undefined): () => void {
+    const listener = { hear, onDeaf };
     this.#broadcastListeners.add(listener);
     return () => void this.#broadcastListeners.delete(listener);
+  }
+
+  /** Whether there are listeners here to what goes through this channel. */
+  hears(channel: string): boolean {
+    return this.#streams.has(channel);
   }
 
   /** A listener of this user may have read the stream's place. */
@@ -94,7 +107,7 @@ export class Subscriptions {
     client.on('sharded-channel-moved', (channel: string) => {
       const stream = this.#streams.get(channel);
       if (stream?.client !== client) return;
-      stream.interrupt();
+      this.#interrupt(stream);
       void this.#options.topology.refresh().then(() => this.#place(stream));
     });
     void this.#askAll(
@@ -104,7 +117,7 @@ export class Subscriptions {
   }
 
   onDown(client: RedisClient): void {
-    for (const stream of this.#streams.values()) if (stream.client === client) stream.interrupt();
+    for (const stream of this.#streams.values()) if (stream.client === client) this.#interrupt(stream);
   }
 
   /** Slots have moved: what is subscribed at the wrong server goes to the right one. */
@@ -112,18 +125,29 @@ export class Subscriptions {
     for (const stream of this.#streams.values()) {
       const client = this.#options.topology.shardOf(stream.slot)?.subscriptions.client;
       if (client !== undefined && client === stream.client) continue;
-      this.#leave(stream);
-      stream.interrupt();
-      this.#place(stream);
+      this.#subscribeAnew(stream);
     }
   }
 
   close(): void {
     this.#closed = true;
     this.#timer?.cancel();
-    for (const stream of this.#streams.values()) stream.interrupt();
+    for (const stream of this.#streams.values()) this.#interrupt(stream);
     this.#streams.clear();
     this.#broadcastListeners.clear();
+  }
+
+  #interrupt(stream: LocalStream): void {
+    if (stream === this.#broadcast) this.#deafSinceMs ??= this.#options.clock.monotonicMs();
+    stream.interrupt();
+  }
+
+  /** Broadcasts have no log to read them from: whoever said something must say it again. */
+  #hearAgain(): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    const deafMs = nowMs - (this.#deafSinceMs ?? nowMs);
+    this.#deafSinceMs = undefined;
+    for (const { onDeaf } of this.#broadcastListeners) this.#guard(() => onDeaf(deafMs));
   }
 
   #newStream(names: LocalStream['names']): LocalStream {
@@ -131,10 +155,17 @@ export class Subscriptions {
     return new LocalStream(names, slotOf(names.channel), clock.monotonicMs(), onError);
   }
 
+  /** Something was published and not heard: maybe the subscription is not what it is taken for. The listeners are told to doubt. */
+  #subscribeAnew(stream: LocalStream): void {
+    this.#leave(stream);
+    this.#interrupt(stream);
+    this.#place(stream);
+  }
+
   /** Subscribes at the server that has the slot, if it is there; else that follows when it comes back. */
   #place(stream: LocalStream): void {
     const client = this.#options.topology.shardOf(stream.slot)?.subscriptions.client;
-    if (client === undefined) stream.interrupt();
+    if (client === undefined) this.#interrupt(stream);
     else this.#ask(stream, client).catch((error: unknown) => this.#refused(stream, client, error));
   }
 
@@ -159,7 +190,7 @@ export class Subscriptions {
 
   #refused(stream: LocalStream, client: RedisClient, error: unknown): void {
     if (stream.client !== client) return;
-    stream.interrupt();
+    this.#interrupt(stream);
     this.#options.onError(error);
     // The next look at the places tries again; a slot that has moved need not wait for it.
     if (error instanceof Error && error.message.startsWith('MOVED')) void this.#options.topology.refresh();
@@ -168,7 +199,7 @@ export class Subscriptions {
   #forget(stream: LocalStream): void {
     if (this.#streams.get(stream.names.channel) === stream) this.#streams.delete(stream.names.channel);
     this.#leave(stream);
-    stream.interrupt();
+    this.#interrupt(stream);
   }
 
   #leave(stream: LocalStream): void {
@@ -188,7 +219,7 @@ export class Subscriptions {
   }
 
   #hear(stream: LocalStream, payload: string): void {
-    const message = decodeChannelMessage(payload);
+    const message = decodeChannelMessage(payload, this.#options.events);
     if (message === undefined) {
       this.#options.onError(new Error('A message on a Redis channel is not one of this server'));
       stream.doubt();
@@ -204,12 +235,14 @@ export class Subscriptions {
   }
 
   #tellAll(event: TransientEvent, audience: readonly string[] | undefined): void {
-    for (const listener of this.#broadcastListeners) {
-      try {
-        listener(event, audience);
-      } catch (error) {
-        this.#options.onError(error);
-      }
+    for (const { hear } of this.#broadcastListeners) this.#guard(() => hear(event, audience));
+  }
+
+  #guard(tell: () => void): void {
+    try {
+      tell();
+    } catch (error) {
+      this.#options.onError(error);
     }
   }
 
@@ -259,7 +292,7 @@ export class Subscriptions {
         if (!stream.live || stream.client !== subscriptions) continue;
         const seen = before[index];
         const finding = stream.compare(seen, decodePlace(places[index]));
-        if (finding === 'lost') stream.doubt();
+        if (finding === 'lost') this.#subscribeAnew(stream);
         else if (finding === 'rolledBack') this.#rolledBack(stream, seen?.epoch ?? '');
       }
     }

@@ -25,10 +25,26 @@ export interface TopologyListener {
   onError(error: unknown): void;
 }
 
+/** The command was not sent, or was refused by servers that do not have its slot: it changed nothing. */
+export class NotSentError extends Error {
+  override readonly name = 'NotSentError';
+
+  constructor() {
+    super('Redis is away');
+  }
+}
+
 export interface TopologyOptions {
   readonly client: ClientOptions;
   readonly clock: Clock;
   readonly times: LinkTimes;
+}
+
+interface SlotRange {
+  readonly host: string;
+  readonly port: number;
+  readonly from: number;
+  readonly to: number;
 }
 
 const SLOTS = 16_384;
@@ -42,6 +58,8 @@ export class Topology {
   readonly #shards = new Map<string, Shard>();
   #slots: (Shard | undefined)[] = [];
   #single: Shard | undefined;
+  /** The address that was given: where the servers of a cluster are found if none is left where it was. */
+  #seed: { readonly host: string; readonly port: number } | undefined;
   #refreshing: Promise<void> | undefined;
   #closed = false;
 
@@ -63,6 +81,7 @@ export class Topology {
       await connect(first);
       return;
     }
+    this.#seed = { host, port };
     await first.commands.connect();
     await this.#readSlots(true);
   }
@@ -112,7 +131,7 @@ export class Topology {
     for (let tries = 1; ; tries += 1) {
       const shard = asked ?? this.shardOf(slot);
       const client = shard?.commands.client;
-      if (shard === undefined || client === undefined) throw new Error('Redis is away');
+      if (shard === undefined || client === undefined) throw new NotSentError();
       try {
         // Both are written in one go, and ASKING holds for the next command only.
         if (asked !== undefined) client.sendCommand(['ASKING']).catch(() => undefined);
@@ -155,29 +174,49 @@ export class Topology {
     if (changed) this.#listener.onChange();
   }
 
-  async #askForSlots(): Promise<{ host: string; port: number; from: number; to: number }[]> {
+  async #askForSlots(): Promise<SlotRange[]> {
     let failure: unknown = new Error('No server of the Redis cluster can be reached');
-    for (const shard of this.#shards.values()) {
-      const client = shard.commands.client;
-      if (client === undefined) continue;
+    for (const { commands, id } of this.#shards.values()) {
+      if (commands.client === undefined) continue;
       try {
-        const ranges = await shard.commands.within(client.clusterSlots());
-        const ownHost = shard.id.slice(0, shard.id.lastIndexOf(':'));
-        // A server that does not know its own address answers an empty one.
-        return ranges.map(({ from, to, master }) => ({ from, to, host: master.host || ownHost, port: master.port }));
+        return await rangesOf(commands, id.slice(0, id.lastIndexOf(':')));
       } catch (error) {
         failure = error;
       }
     }
-    throw failure;
+    if (this.#seed === undefined || [...this.#shards.values()].some(({ commands }) => commands.client !== undefined)) {
+      throw failure;
+    }
+    return this.#askSeed(this.#seed.host, this.#seed.port);
+  }
+
+  /** Servers may have come back at other addresses, as they do where each start of one gives it a new address. */
+  async #askSeed(host: string, port: number): Promise<SlotRange[]> {
+    const link = new Link(this.#optionsOf(host, port), this.#options.clock, this.#options.times, {
+      prepare: () => Promise.resolve(),
+      onUp: () => undefined,
+      onDown: () => undefined,
+      onError: () => undefined,
+    });
+    try {
+      await link.connect();
+      return await rangesOf(link, host);
+    } finally {
+      link.close();
+    }
+  }
+
+  #optionsOf(host: string, port: number): ClientOptions {
+    const { client } = this.#options;
+    return { ...client, socket: { ...client.socket, host, port } } as ClientOptions;
   }
 
   #shard(host: string, port: number): Shard {
     const id = `${host}:${port}`;
     const known = this.#shards.get(id);
     if (known !== undefined) return known;
-    const { clock, times, client } = this.#options;
-    const options = { ...client, socket: { ...client.socket, host, port } } as ClientOptions;
+    const { clock, times } = this.#options;
+    const options = this.#optionsOf(host, port);
     const onError = (error: unknown): void => {
       this.#listener.onError(error);
       void this.refresh();
@@ -210,6 +249,13 @@ export class Topology {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => void this.#options.clock.schedule(ms, resolve));
   }
+}
+
+async function rangesOf(link: Link, ownHost: string): Promise<SlotRange[]> {
+  if (link.client === undefined) throw new Error('Redis is away');
+  const ranges = await link.within(link.client.clusterSlots());
+  // A server that does not know its own address answers an empty one.
+  return ranges.map(({ from, to, master }) => ({ from, to, host: master.host || ownHost, port: master.port }));
 }
 
 function textOf(error: unknown): string {

@@ -14,6 +14,10 @@ export type ChannelMessage =
   | { readonly type: 'broadcast'; readonly event: TransientEvent; readonly audience: readonly string[] | undefined }
   | { readonly type: 'newEpoch' };
 
+/** Twice as many are kept at most. */
+const MAX_NOTED = 1000;
+const MAX_NOTED_CHARACTERS = 2000;
+
 type Shape = Readonly<Record<string, 'string' | 'number' | 'boolean' | 'object'>>;
 
 const MESSAGE: Shape = {
@@ -64,10 +68,10 @@ export function encodeBroadcast(event: TransientEvent, audience: readonly string
   return `B${JSON.stringify({ event, audience })}`;
 }
 
-export function decodeChannelMessage(payload: string): ChannelMessage | undefined {
+export function decodeChannelMessage(payload: string, events?: RecentEvents): ChannelMessage | undefined {
   switch (payload[0]) {
     case 'E':
-      return decodeEntries(payload);
+      return decodeEntries(payload, events);
     case 'T': {
       const event = transientOf(parse(payload.slice(1)));
       return event && { type: 'transient', event };
@@ -89,6 +93,33 @@ export function decodeStreamEvent(text: unknown): StreamEvent | undefined {
   return value as unknown as StreamEvent;
 }
 
+/**
+ * The events of the texts that were written or read last. What an instance appends it mostly hears itself, and an event is in the
+ * streams of two people: so it is decoded once, or not at all.
+ */
+export class RecentEvents {
+  #young = new Map<string, StreamEvent>();
+  #old = new Map<string, StreamEvent>();
+
+  note(text: string, event: StreamEvent): void {
+    if (text.length > MAX_NOTED_CHARACTERS) return;
+    if (this.#young.size >= MAX_NOTED) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(text, event);
+  }
+
+  /** @param isPart `text` was cut out of a longer one, which would be kept with it: it is not noted then. */
+  decode(text: string, isPart: boolean): StreamEvent | undefined {
+    const known = this.#young.get(text) ?? this.#old.get(text);
+    if (known !== undefined) return known;
+    const event = decodeStreamEvent(text);
+    if (event !== undefined && !isPart) this.note(text, event);
+    return event;
+  }
+}
+
 /** Place of a stream as its key holds it; undefined if the key is missing or holds something else. */
 export function decodePlace(text: unknown): StreamPosition | undefined {
   const [epoch, digits, ...rest] = typeof text === 'string' ? text.split(' ') : [];
@@ -96,17 +127,21 @@ export function decodePlace(text: unknown): StreamPosition | undefined {
   return epoch && rest.length === 2 && Number.isSafeInteger(offset) ? { epoch, offset } : undefined;
 }
 
-function decodeEntries(payload: string): ChannelMessage | undefined {
-  const [head = '', ...texts] = payload.split('\n');
-  const space = head.indexOf(' ');
-  const epoch = head.slice(1, space);
-  const first = Number(head.slice(space + 1));
-  if (space < 2 || !Number.isSafeInteger(first) || first < 1 || texts.length === 0) return undefined;
+function decodeEntries(payload: string, events: RecentEvents | undefined): ChannelMessage | undefined {
+  const headEnd = payload.indexOf('\n');
+  const space = payload.indexOf(' ');
+  const epoch = payload.slice(1, space);
+  const first = Number(payload.slice(space + 1, headEnd));
+  if (space < 2 || space > headEnd || !Number.isSafeInteger(first) || first < 1) return undefined;
   const entries: StreamEntry[] = [];
-  for (const [index, text] of texts.entries()) {
-    const event = decodeStreamEvent(text);
+  for (let from = headEnd + 1, offset = first; from > 0; offset += 1) {
+    const end = payload.indexOf('\n', from);
+    const text = end === -1 ? payload.slice(from) : payload.slice(from, end);
+    const isPart = end !== -1 || offset > first;
+    const event = events === undefined ? decodeStreamEvent(text) : events.decode(text, isPart);
     if (event === undefined) return undefined;
-    entries.push({ position: { epoch, offset: first + index }, event });
+    entries.push({ position: { epoch, offset }, event });
+    from = end + 1;
   }
   return { type: 'entries', entries };
 }
@@ -121,7 +156,8 @@ function decodeBroadcast(value: unknown): ChannelMessage | undefined {
 function transientOf(value: unknown): TransientEvent | undefined {
   if (!isRecord(value) || !fits(value, TRANSIENT_EVENTS)) return undefined;
   if ('changes' in value) {
-    const { changes } = value;
+    const { changes, repeatLastMs } = value;
+    if (repeatLastMs !== undefined && typeof repeatLastMs !== 'number') return undefined;
     const whole =
       Array.isArray(changes) && changes.every((change) => isRecord(change) && has(change, { userId: 'string' }));
     if (!whole) return undefined;

@@ -14,6 +14,8 @@ export class TcpProxy implements AsyncDisposable {
   #delayMs = 0;
   #upstreamPort: number;
   port = 0;
+  /** Changes what a client sends, which must be text then. */
+  change: ((chunk: string) => string) | undefined;
 
   private constructor(upstreamPort: number) {
     this.#upstreamPort = upstreamPort;
@@ -79,6 +81,11 @@ export class TcpProxy implements AsyncDisposable {
     this.#delayMs = delayMs;
   }
 
+  /** Where new connections go from now on. */
+  set upstreamPort(port: number) {
+    this.#upstreamPort = port;
+  }
+
   /** Whether new connections are let in. */
   set accepting(accepting: boolean) {
     this.#accepting = accepting;
@@ -102,7 +109,8 @@ export class TcpProxy implements AsyncDisposable {
       else if (!to.write(chunk)) from.pause();
     };
     client.on('data', (chunk) => {
-      if (this.#mode !== 'swallowRequests') pass(client, upstream, chunk);
+      const sent = this.change === undefined ? chunk : this.change(chunk.toString());
+      if (this.#mode !== 'swallowRequests') pass(client, upstream, sent);
     });
     upstream.on('drain', () => this.#mode !== 'freeze' && client.resume());
     upstream.on('data', (chunk) => {

@@ -130,7 +130,7 @@ test('before a deletion of a message that is not in the stream comes what is mis
 
 test('a gap that is too long is not filled, and its stream begins a new epoch', async () => {
   const missing = new MissingMessages(store(1000), { recentMs: 3000 });
-  const gap: StreamGap = { userId: 'bob', afterSeq: 100, entries: [entry(900)] };
+  const gap: StreamGap = { userId: 'bob', afterSeq: 100, entries: [entry(900), entry(901)] };
   expect(await missing.fill(gap)).toBeUndefined();
 
   const clock = new FakeClock();

@@ -4,6 +4,7 @@ import { MemoryBroker } from '../../../src/broker/memory.ts';
 import type { Presence } from '../../../src/core/message.ts';
 import { noMetrics } from '../../../src/core/metrics.ts';
 import { Policy } from '../../../src/core/policy.ts';
+import type { Broker } from '../../../src/core/ports.ts';
 import { type PresenceOptions, PresenceTracker } from '../../../src/core/presence.ts';
 import { FakeClock } from '../../fixtures/fake-clock.ts';
 import { FakePresenceStore } from '../../fixtures/fake-presence-store.ts';
@@ -255,6 +256,72 @@ describe('announcements', () => {
     await settle();
     await clock.advance(2000);
     expect(told()).toEqual(['alice on', 'alice on']);
+  });
+
+  test.each(['everyone', 'contacts'] as const)(
+    'that the broker refuses are made when it is back, unless they are no longer true (%s)',
+    async (audience) => {
+      const tracker = await started({ audience });
+      for (const userId of ['bob', 'carol']) tracker.connected(userId, userId);
+      await clock.advance(100);
+      announced = [];
+      const broadcast = broker.broadcast.bind(broker);
+      broker.broadcast = () => Promise.reject(new Error('away'));
+      for (const userId of ['bob', 'carol']) tracker.disconnected(userId, userId);
+      await clock.advance(20_000);
+      tracker.connected('carol', 'again');
+      await clock.advance(1000);
+      expect(errors.length).toBeLessThan(60);
+      broker.broadcast = broadcast;
+      await clock.advance(2000);
+      const changes = announced.flatMap((announcement) => announcement.changes);
+      expect(changes.map(({ online, userId }) => [userId, online])).toEqual(
+        expect.arrayContaining([
+          ['bob', false],
+          ['carol', true],
+        ]),
+      );
+      expect(changes).toHaveLength(2);
+      await clock.advance(60_000);
+      expect(announced.flatMap((announcement) => announcement.changes)).toHaveLength(2);
+    },
+  );
+
+  test('are made again for an instance that was deaf meanwhile, as far as they are still true', async () => {
+    const deaf: ((deafMs: number) => void)[] = [];
+    const onBroadcast = broker.onBroadcast.bind(broker);
+    broker.onBroadcast = (listener: Parameters<Broker['onBroadcast']>[0], onDeaf?: (deafMs: number) => void) => {
+      if (onDeaf !== undefined) deaf.push(onDeaf);
+      return onBroadcast(listener);
+    };
+    const [one, two] = [await started(), await started({ instanceId: 'two' })];
+    for (const userId of ['old', 'bob', 'carol']) one.connected(userId, userId);
+    await clock.advance(60_000);
+    for (const userId of ['bob', 'carol']) one.disconnected(userId, userId);
+    await clock.advance(10_000);
+    two.connected('carol', 'again');
+    await settle();
+    await clock.advance(1000);
+    announced = [];
+    const broadcast = broker.broadcast.bind(broker);
+    broker.broadcast = () => Promise.reject(new Error('not yet'));
+    deaf[1]?.(5000);
+    await clock.advance(1500);
+    broker.broadcast = broadcast;
+    // Others that were deaf as well ask within a few seconds, and are answered together.
+    await clock.advance(500);
+    deaf[0]?.(1000);
+    await clock.advance(10_000);
+    const asked = announced.filter(({ changes }) => changes.length === 0);
+    expect(asked).toHaveLength(2);
+    const again = announced.flatMap(({ changes }) => changes).map(({ online, userId }) => [userId, online]);
+    expect(again.toSorted()).toEqual([
+      ['bob', false],
+      ['carol', true],
+    ]);
+    await one.stop();
+    await two.stop();
+    expect(clock.pending).toBe(0);
   });
 
   test('wait while the store cannot say what is true now', async () => {

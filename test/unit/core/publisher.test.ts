@@ -52,15 +52,19 @@ test('an event is in the stream of everybody it concerns, once each', async () =
   expect(await logOf('alice')).toEqual([1]);
 });
 
-test('an idle publisher publishes within the call', async () => {
-  const heard: unknown[] = [];
-  await broker.subscribe('bob', {
-    onEntry: (entry) => heard.push(entry.event),
-    onTransient: () => undefined,
-    onDoubt: () => undefined,
-  });
-  publisher.publish(event(1), 'bob');
-  expect(heard).toHaveLength(1);
+test('what is published when a commit answers its sends goes in one append, in the same turn of the event loop', async () => {
+  const appended: number[] = [];
+  const append = broker.append.bind(broker);
+  broker.append = (entries) => {
+    appended.push(entries.length);
+    return append(entries);
+  };
+  const commits = Array.from({ length: 5 }, () => Promise.withResolvers<number>());
+  const sends = commits.map(async ({ promise }) => publisher.publish(event(await promise), 'bob', 'alice'));
+  for (const [index, commit] of commits.entries()) commit.resolve(index);
+  await Promise.all(sends);
+  await Promise.resolve();
+  expect(appended).toEqual([10]);
 });
 
 test('an event that the broker refuses is published later, in order, and the refusal is told', async () => {

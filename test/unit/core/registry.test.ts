@@ -49,6 +49,27 @@ const append = (number: number): Promise<unknown> =>
 const heard = (sink: RecordingSink): number[] =>
   sink.events.flatMap((event) => (event.type === 'conversationRead' ? [event.upToSeq] : []));
 
+test('sessions that all begin at once read a few at a time, and all of them in the end', async () => {
+  let [running, most, reads] = [0, 0, 0];
+  const counted = async <T>(read: () => Promise<T>): Promise<T> => {
+    running += 1;
+    reads += 1;
+    most = Math.max(most, running);
+    await settle(2);
+    running -= 1;
+    return read();
+  };
+  const store = new FakeMessageStore();
+  const listPending = store.listPending.bind(store);
+  store.listPending = (...page) => counted(() => listPending(...page));
+  registry = new Registry({ store, broker, clock, metrics: noMetrics, onError: (error) => errors.push(error) });
+  const sinks = Array.from({ length: 500 }, (_, index) => open(`user-${index}`).sink);
+  await settle(200);
+  expect(sinks.every(({ opened }) => opened !== undefined)).toBe(true);
+  expect(reads).toBe(500);
+  expect(most).toBe(20);
+});
+
 describe('the fan-out to the sessions of a user', () => {
   test('hands the same event object to each, over one subscription', async () => {
     const first = open('bob');

@@ -5,6 +5,7 @@ import { slotOf } from '../../../../src/broker/redis/names.ts';
 import type { StreamEvent } from '../../../../src/core/events.ts';
 import { noMetrics } from '../../../../src/core/metrics.ts';
 import { Publisher } from '../../../../src/core/publisher.ts';
+import { TcpProxy } from '../../../e2e/support/tcp-proxy.ts';
 import { type RedisServer, redisSkipReason, startCluster } from '../../../servers/redis-server.ts';
 import { Follower } from './follower.ts';
 
@@ -76,6 +77,55 @@ describe.skipIf(redisSkipReason !== undefined)(`A Redis Cluster that changes ${r
     });
     send(store.length + 1, store.length + 20);
     await has(follower);
+  });
+
+  test('a cluster whose servers all come back elsewhere is found again at the address that was given', async () => {
+    const proxy = await TcpProxy.open(other.port);
+    await using stack = new AsyncDisposableStack();
+    stack.use(proxy);
+    const given = await openRedisBroker({ url: `redis://127.0.0.1:${proxy.port}`, checkMs: 300, pingMs: 100 });
+    stack.use(given);
+    const follower = new Follower(given, 'bob', store);
+    await follower.start();
+    for (const server of cluster.servers) await server.kill();
+    proxy.cut();
+    const moved = stack.use(await startCluster());
+    proxy.upstreamPort = moved.servers[0]?.port ?? 0;
+    const again = new Publisher(given, noMetrics, { onPublishFailed: () => undefined });
+    stack.defer(() => again.close());
+    store.push('m1');
+    const message = { id: 'm1', seq: 1, senderId: 'alice', receiverId: 'bob', text: 'text', sentAtMs: 1 };
+    again.publish({ type: 'messageSent', message }, 'bob');
+    await has(follower);
+    await vi.waitFor(async () => expect((await given.top('bob')).offset).toBe(1), { timeout: 5000 });
+  });
+
+  test('while one server is away, the streams of the others go on, however much waits for it', async () => {
+    for (const server of cluster.servers) {
+      await server.use((client) => client.configSet('cluster-require-full-coverage', 'no'));
+    }
+    const elsewhere = Array.from({ length: 20 }, (_, index) => `user-${index}`).find((userId) => {
+      const slot = slotOf(`carepro_{${userId}}`);
+      return Math.floor((slot * 3) / 16_384) === (OWNER + 1) % 3;
+    });
+    if (elsewhere === undefined) throw new Error('Nobody is on another server');
+    const heard: number[] = [];
+    await broker.subscribe(elsewhere, {
+      onEntry: ({ event }) => event.type === 'conversationRead' && heard.push(event.upToSeq),
+      onTransient: () => undefined,
+      onDoubt: () => undefined,
+    });
+    const read = (userId: string, upToSeq: number): void => {
+      publisher.publish({ type: 'conversationRead', readerId: userId, senderId: 'alice', upToSeq, atMs: 0 }, userId);
+    };
+    await owner.kill();
+    for (let number = 1; number <= 1100; number += 1) read('bob', number);
+    for (let number = 1; number <= 5; number += 1) read(elsewhere, number);
+    await vi.waitFor(() => expect(heard).toEqual([1, 2, 3, 4, 5]), { timeout: 5000 });
+    const known = await broker.top(elsewhere);
+    await owner.run();
+    await vi.waitFor(async () => expect((await broker.top('bob')).offset).toBe(1100), { timeout: 15_000 });
+    expect(await broker.top(elsewhere)).toEqual(known);
   });
 
   test('a server that dies and comes back empty costs nobody a message', async () => {

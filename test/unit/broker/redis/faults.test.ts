@@ -152,6 +152,47 @@ describe.skipIf(redisSkipReason !== undefined)(`Faults of Redis ${redisSkipReaso
     expect((await direct.top('bob')).offset).toBe(3);
   });
 
+  test('an instance that could not hear broadcasts is told for how long', async () => {
+    const proxy = await TcpProxy.open(server.port);
+    closing.push(proxy);
+    const broker = await open({ url: `redis://127.0.0.1:${proxy.port}` });
+    const deaf: number[] = [];
+    const stop = broker.onBroadcast(
+      () => undefined,
+      (deafMs) => deaf.push(deafMs),
+    );
+    proxy.accepting = false;
+    proxy.cut();
+    await vi.waitFor(() => expect(errors.length).toBeGreaterThan(3));
+    expect(deaf).toEqual([]);
+    proxy.accepting = true;
+    await vi.waitFor(() => expect(deaf).toHaveLength(1), { timeout: 5000 });
+    expect(deaf[0]).toBeGreaterThan(50);
+    stop();
+  });
+
+  test('what was never sent is not looked for in the logs when it is sent', async () => {
+    const proxy = await TcpProxy.open(server.port);
+    closing.push(proxy);
+    const broker = await open({ url: `redis://127.0.0.1:${proxy.port}` });
+    const follower = await follow(broker);
+    const reads = (): Promise<number> =>
+      server.use(async (client) =>
+        Number(/cmdstat_xrevrange:calls=(\d+)/.exec(await client.info('commandstats'))?.[1]),
+      );
+    proxy.accepting = false;
+    proxy.cut();
+    await vi.waitFor(() => expect(errors).not.toEqual([]));
+    const entries = [{ userId: 'carol', event: sent('m1') }];
+    expect(String(await rejects(broker.append(entries)))).toContain('away');
+    const before = await reads();
+    proxy.accepting = true;
+    await vi.waitFor(() => broker.append(entries), { timeout: 5000 });
+    expect(await reads()).toBe(before);
+    expect((await broker.top('carol')).offset).toBe(1);
+    expect(follower.have).toEqual([]);
+  });
+
   test('while Redis is away appends fail at once, and receivers catch up when it is back empty', async () => {
     const broker = await open();
     const follower = await follow(broker);
@@ -253,6 +294,24 @@ describe.skipIf(redisSkipReason !== undefined)(`Faults of Redis ${redisSkipReaso
     await has(follower, 4);
     await broker.check();
     expect(follower.doubts).toBe(1);
+  });
+
+  test('a subscription that brings nothing, though it was answered, is replaced once that shows', async () => {
+    const proxy = await TcpProxy.open(server.port);
+    closing.push(proxy);
+    proxy.change = (chunk) => (chunk.includes('ssubscribe') ? chunk.replace(CHANNEL, 'carepro_{b0b}') : chunk);
+    const follower = await follow(await open({ url: `redis://127.0.0.1:${proxy.port}`, checkMs: 100 }));
+    proxy.change = undefined;
+    const send = sender(await open());
+    send(1, 1);
+    await has(follower, 1);
+    await vi.waitFor(async () => expect(await server.use((client) => client.pubSubShardChannels())).toContain(CHANNEL));
+    const { doubts } = follower;
+    for (let number = 2; number <= 20; number += 1) {
+      send(number, number);
+      await has(follower, number);
+    }
+    expect(follower.doubts).toBeLessThanOrEqual(doubts + 1);
   });
 
   test('looks at the places while entries flow raise no doubt', async () => {

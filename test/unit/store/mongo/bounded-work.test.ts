@@ -76,7 +76,7 @@ for (const choice of await chooseMongoServers()) {
         {
           store: store.presence,
           partners: store.messages,
-          broker: { broadcast: async () => undefined },
+          broker: { broadcast: async () => undefined, onBroadcast: () => () => undefined },
           policy: new Policy({ record: () => undefined }),
           clock,
           metrics: noMetrics,
