@@ -282,6 +282,8 @@ export class EventStream implements SessionSink, LiveStream {
   }
 
   #watchExpiry(): void {
+    // A refreshed token may be verified only when the stream is over.
+    if (this.#released) return;
     const { clock, options } = this.#deps;
     this.#expiry?.cancel();
     const leftMs = this.#identity.expiresAtMs + options.expiryToleranceMs - clock.now();
