@@ -240,6 +240,11 @@ export interface PresenceStore {
   /** Online users in order of id, after `after`. */
   listOnline(page: { readonly after?: string; readonly limit: number }, nowMs: number): Promise<string[]>;
   sweep(nowMs: number): Promise<Presence[]>;
+  /**
+   * Everybody has been told that these users are offline. Of whom this is not said, another sweep tells again after a while, so
+   * that an instance that dies after its sweep leaves nobody Online for watchers. Absent where no other instance could.
+   */
+  confirmTold?(userIds: readonly string[]): Promise<void>;
   /** When any instance last renewed its lease before `instanceId` first did; undefined on a new store. */
   previousSignOfLife(instanceId: string): Promise<number | undefined>;
 }

@@ -18,7 +18,7 @@ export interface PresenceAnnouncerOptions {
 }
 
 export interface PresenceAnnouncerDependencies {
-  readonly store: Pick<PresenceStore, 'find'>;
+  readonly store: Pick<PresenceStore, 'find' | 'confirmTold'>;
   readonly partners: Pick<MessageStore, 'listPartners'>;
   readonly broker: Pick<Broker, 'broadcast' | 'onBroadcast'>;
   readonly clock: Clock;
@@ -156,6 +156,8 @@ export class PresenceAnnouncer {
     }
     metrics.count('chat_presence_changes_total', undefined, changes.length - untold.size);
     this.#announceLater([...untold]);
+    const gone = changes.filter((change) => !change.online && !untold.has(change));
+    if (gone.length > 0) await this.#deps.store.confirmTold?.(gone.map(({ userId }) => userId)).catch(onError);
   }
 
   #noteTold(presence: Presence): void {

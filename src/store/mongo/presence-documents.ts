@@ -22,6 +22,8 @@ export interface PresenceDocument {
   readonly online: boolean;
   /** When the first ended connection counts no longer; absent if none has ended. */
   readonly endsAtMs?: number;
+  /** When a sweep has taken the user offline; absent as soon as everybody has been told so. */
+  readonly untoldMs?: number;
   readonly lastSeenMs?: number;
 }
 

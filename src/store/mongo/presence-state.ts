@@ -49,7 +49,7 @@ export function swept(document: PresenceDocument, leases: Leases, nowMs: number)
 }
 
 function withConnections(document: PresenceDocument, connections: readonly ConnectionEntry[]): PresenceDocument {
-  const { endsAtMs: _, ...rest } = document;
+  const { endsAtMs: _, untoldMs: __, ...rest } = document;
   const ends = connections.flatMap(({ linger }) => linger ?? []);
   return {
     ...rest,

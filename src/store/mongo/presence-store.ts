@@ -15,6 +15,8 @@ import { changed, isOnline, type Leases, newcomer, swept, toPresence } from './p
 const LEASE_KEPT_MS = 7 * 24 * 60 * 60 * 1000;
 const USERS_AT_ONCE = 500;
 const CHANGES_AT_ONCE = 16;
+/** Who goes offline is told of within this time, or else by another instance, in milliseconds. */
+const TOLD_WITHIN_MS = 10_000;
 /** Changes of one user that may come in between before a change is given up. */
 const MAX_ATTEMPTS = 50;
 
@@ -36,6 +38,7 @@ export function presenceStore(parts: PresenceParts): PresenceStore {
     find: (userIds, nowMs) => guarded(() => presence.find(userIds, nowMs)),
     listOnline: (page, nowMs) => guarded(() => presence.listOnline(page, nowMs)),
     sweep: (nowMs) => guarded(() => presence.sweep(nowMs)),
+    confirmTold: (userIds) => guarded(() => presence.confirmTold(userIds)),
     previousSignOfLife: (instanceId) => guarded(() => presence.previousSignOfLife(instanceId)),
   };
 }
@@ -140,6 +143,13 @@ class MongoPresence implements PresenceStore {
     return gone;
   }
 
+  async confirmTold(userIds: readonly string[]): Promise<void> {
+    for (const ids of chunks(userIds, USERS_AT_ONCE)) {
+      const told = { _id: { $in: [...ids] }, untoldMs: { $exists: true } };
+      await this.#parts.collections.presence.updateMany(told, { $unset: { untoldMs: '' } });
+    }
+  }
+
   async previousSignOfLife(instanceId: string): Promise<number | undefined> {
     return (await this.#parts.collections.leases.findOne({ _id: instanceId }))?.previousSignMs;
   }
@@ -153,7 +163,27 @@ class MongoPresence implements PresenceStore {
     await this.#sweepUsers([...this.#unsure], nowMs);
     while ((await this.#sweepSome({ endsAtMs: { $lte: nowMs } }, nowMs)) === USERS_AT_ONCE);
     for (const chunk of chunks(dead, USERS_AT_ONCE)) await this.#sweepInstances(chunk, nowMs);
+    await this.#findUntold(nowMs);
     await this.#forgetLeases(nowMs);
+  }
+
+  /** Those whom an instance took offline that died before it told. One instance takes it over. */
+  async #findUntold(nowMs: number): Promise<void> {
+    const sinceMs = nowMs - TOLD_WITHIN_MS;
+    for (let found = USERS_AT_ONCE; found === USERS_AT_ONCE; ) {
+      const users = await this.#parts.collections.presence
+        .find({ untoldMs: { $lte: sinceMs } }, { projection: { _id: 1 } })
+        .limit(USERS_AT_ONCE)
+        .toArray();
+      found = users.length;
+      const ids = users.map(({ _id }) => _id);
+      await this.#change(ids, [], async (document, leases) => {
+        if (document.untoldMs === undefined || document.untoldMs > sinceMs) return true;
+        if (!(await this.#replace({ ...document, untoldMs: nowMs }))) return false;
+        this.#gone.set(document._id, toPresence(document, leases, nowMs));
+        return true;
+      });
+    }
   }
 
   /** So that an instance that comes back learns that its connections may be gone, also where its own clock says otherwise. */
@@ -200,7 +230,7 @@ class MongoPresence implements PresenceStore {
       const isLast = after.connections.length === 0;
       let isDone: boolean | undefined;
       try {
-        isDone = await this.#replace(after);
+        isDone = await this.#replace(isLast ? { ...after, untoldMs: nowMs } : after);
       } finally {
         // Without an answer, or where an earlier write without one may have been what came first.
         if (isLast && (isDone === undefined || (wasUnsure && !isDone))) this.#unsure.add(_id);

@@ -67,8 +67,13 @@ export const COLLECTIONS = {
   },
   presence: {
     required: { _id: STRING, version: NUMBER, connections: 'array', instances: 'array', online: 'bool' },
-    optional: { endsAtMs: NUMBER, lastSeenMs: NUMBER },
-    indexes: [{ key: { online: 1, _id: 1 } }, { key: { instances: 1 } }, { key: { endsAtMs: 1 } }],
+    optional: { endsAtMs: NUMBER, lastSeenMs: NUMBER, untoldMs: NUMBER },
+    indexes: [
+      { key: { online: 1, _id: 1 } },
+      { key: { instances: 1 } },
+      { key: { endsAtMs: 1 } },
+      { key: { untoldMs: 1 } },
+    ],
     shardKey: { _id: 1 },
   },
   leases: {

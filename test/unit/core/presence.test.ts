@@ -400,6 +400,27 @@ describe('the store', () => {
   });
 });
 
+describe('the store', () => {
+  test('hears who has been told to be offline, when it has been told', async () => {
+    const confirmed: string[] = [];
+    Object.assign(store, { confirmTold: async (userIds: readonly string[]) => void confirmed.push(...userIds) });
+    const tracker = await started();
+    tracker.connected('alice', 'c1');
+    tracker.connected('bob', 'c2');
+    await settle();
+    await clock.advance(100);
+    const broadcast = broker.broadcast.bind(broker);
+    broker.broadcast = () => Promise.reject(new Error('The broker is away'));
+    tracker.disconnected('alice', 'c1');
+    await clock.advance(20_000);
+    expect(confirmed).toEqual([]);
+    broker.broadcast = broadcast;
+    await clock.advance(2000);
+    expect(told()).toEqual(['alice on', 'bob on', 'alice off']);
+    expect(confirmed).toEqual(['alice']);
+  });
+});
+
 describe('leases', () => {
   test('are renewed for as long as the tracker runs, in time', async () => {
     const tracker = await started();

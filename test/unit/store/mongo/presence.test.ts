@@ -102,6 +102,23 @@ for (const choice of await chooseMongoServers()) {
       expect(await other.presence.sweep(late)).toEqual([]);
     });
 
+    test('who was swept and not said to be told is told by the sweep of one other, a while later', async () => {
+      const { presence } = instance();
+      await connect(presence, 'one', users(3));
+      const late = T0 + LEASE_MS;
+      const [dying, two, three] = [instance().presence, instance().presence, instance().presence];
+      const told = await dying.sweep(late);
+      expect(told).toHaveLength(3);
+      await dying.confirmTold?.(['user-0']);
+      await presence.renewLease('one', late + 2 * LEASE_MS);
+      await presence.apply('one', [{ type: 'connected', userId: 'user-1', connectionId: 'new', atMs: late }], late);
+      expect(await two.sweep(late + 9999)).toEqual([]);
+      const again = await Promise.all([two.sweep(late + 10_000), three.sweep(late + 10_000)]);
+      expect(again.flat()).toEqual(told.filter(({ userId }) => userId === 'user-2'));
+      await two.confirmTold?.(['user-2']);
+      expect(await three.sweep(late + 20_000)).toEqual([]);
+    });
+
     test('a sweep that fails when everybody is swept has told of them', async () => {
       const { presence } = instance();
       await connect(presence, 'one', users(2));
