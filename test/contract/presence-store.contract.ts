@@ -27,7 +27,8 @@ export function describePresenceStore(
   /** The start of a case, later than anything before it. */
   const begin = async (): Promise<number> => {
     await clock.advance(10 * LEASE);
-    await store.sweep(clock.now());
+    const gone = await store.sweep(clock.now());
+    await store.confirmTold?.(gone.map(({ userId }) => userId));
     return clock.now();
   };
   const instance = async (atMs: number): Promise<string> => {
