@@ -114,7 +114,7 @@ for (const choice of await chooseMongoServers()) {
         expect(many).toEqual(few);
         // Three renewals in each of three periods are all that is written; a sweep every three seconds looks for the dead.
         expect(few).toEqual({
-          commands: { 'findAndModify leases': 9, 'find leases': 30, 'find presence': 15 },
+          commands: { 'findAndModify leases': 9, 'find leases': 30, 'find presence': 30 },
           documents: 0,
           comparisons: 9,
         });
