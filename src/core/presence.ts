@@ -52,6 +52,8 @@ export class PresenceTracker {
   #unanswered = 0;
   #writing: Promise<void> | undefined;
   #retryTimer: Timer | undefined;
+  /** Users with an ended connection, and when its grace ends, by the monotonic clock. */
+  readonly #lingering = new Map<string, number>();
   /** When graces end, by the monotonic clock, ascending. */
   #graceEndsMs: number[] = [];
   #sweepAtMs = 0;
@@ -86,6 +88,7 @@ export class PresenceTracker {
     const atMs = this.#deps.clock.now();
     this.#write({ type: 'disconnected', userId, connectionId, atMs, lingerUntilMs: atMs + this.#options.graceMs });
     const endsMs = this.#deps.clock.monotonicMs() + this.#options.graceMs + 1;
+    this.#lingering.set(userId, endsMs);
     const sweepAtMs = Math.ceil(endsMs / SWEEP_STEP_MS) * SWEEP_STEP_MS;
     if (this.#graceEndsMs.at(-1) !== sweepAtMs) this.#graceEndsMs.push(sweepAtMs);
     this.#sweepAt(sweepAtMs);
@@ -135,8 +138,11 @@ export class PresenceTracker {
   async #flush(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#writes.length > 0) {
-      const batch = this.#writes.slice(0, MAX_BATCH);
+      let batch: readonly PresenceWrite[] = [];
       try {
+        // A row that is written without a lease does not count, and nobody would be told when it does.
+        if (this.#deps.clock.now() >= this.#leasedUntilMs) await this.#takeLease();
+        batch = this.#writes.slice(0, MAX_BATCH);
         const nowMs = this.#deps.clock.now();
         const outcomes = await this.#deps.store.apply(this.#options.instanceId, batch, nowMs);
         this.#writes = this.#writes.slice(batch.length);
@@ -169,28 +175,34 @@ export class PresenceTracker {
     }
   }
 
+  async #lease(): Promise<void> {
+    try {
+      await this.#takeLease();
+    } catch (error) {
+      this.#deps.onError(error);
+    }
+  }
+
   /**
    * If the lease had run out, by this clock or for another instance, the rows of the connections that live here may have been
    * swept: they are written again.
    */
-  async #lease(): Promise<void> {
+  async #takeLease(): Promise<void> {
     const { clock, store } = this.#deps;
-    try {
-      const untilMs = clock.now() + this.#options.leaseMs;
-      const offsetMs = clock.now() - clock.monotonicMs();
-      const wasLost = await store.renewLease(this.#options.instanceId, untilMs);
-      const lapsed = wasLost || clock.now() >= this.#leasedUntilMs;
-      // The store may have put the clock right meanwhile, and the lease with it.
-      this.#leasedUntilMs = untilMs + clock.now() - clock.monotonicMs() - offsetMs;
-      if (!lapsed) return;
-      const atMs = clock.now();
-      for (const [connectionId, userId] of this.#connections) {
-        // A row that was written without a lease and now counts again makes nobody's first connection.
-        this.#again.add(connectionId);
-        this.#write({ type: 'connected', connectionId, userId, atMs });
-      }
-    } catch (error) {
-      this.#deps.onError(error);
+    const untilMs = clock.now() + this.#options.leaseMs;
+    const offsetMs = clock.now() - clock.monotonicMs();
+    const wasLost = await store.renewLease(this.#options.instanceId, untilMs);
+    const lapsed = wasLost || clock.now() >= this.#leasedUntilMs;
+    // The store may have put the clock right meanwhile, and the lease with it.
+    this.#leasedUntilMs = untilMs + clock.now() - clock.monotonicMs() - offsetMs;
+    if (!lapsed) return;
+    // What was said of them while there was no lease was not true.
+    for (const userId of this.#lingering.keys()) this.#announcer.announce({ userId, online: true });
+    const atMs = clock.now();
+    for (const [connectionId, userId] of this.#connections) {
+      // A row that counts again without having been swept makes nobody's first connection.
+      this.#again.add(connectionId);
+      this.#write({ type: 'connected', connectionId, userId, atMs });
     }
   }
 
@@ -229,6 +241,7 @@ export class PresenceTracker {
       const nowMs = clock.monotonicMs();
       for (const presence of await store.sweep(clock.now())) this.#announcer.announce(presence);
       this.#graceEndsMs = this.#graceEndsMs.filter((endsMs) => endsMs > nowMs);
+      for (const [userId, endsMs] of this.#lingering) if (endsMs <= nowMs) this.#lingering.delete(userId);
     } catch (error) {
       this.#deps.onError(error);
       this.#graceEndsMs = [];

@@ -26,6 +26,7 @@ export interface Question {
 const BROADCAST: ReadonlySet<string> = new Set([
   // Once per lease period and instance.
   'presence endsAtMs',
+  'presence untoldMs',
   'presence instances',
 ]);
 
