@@ -52,12 +52,10 @@ export class PresenceTracker {
   #unanswered = 0;
   #writing: Promise<void> | undefined;
   #retryTimer: Timer | undefined;
-  /** Users with an ended connection, and when its grace ends, by the monotonic clock. */
+  /** Users with an ended connection, and when to sweep it: at the end of its grace, by the monotonic clock, ascending. */
   readonly #lingering = new Map<string, number>();
-  /** When graces end, by the monotonic clock, ascending. */
-  #graceEndsMs: number[] = [];
   #sweepAtMs = 0;
-  #sweeping: Promise<void> | undefined;
+  #sweeping: Promise<boolean> | undefined;
   #leaseTimer: Timer | undefined;
   #sweepTimer: Timer | undefined;
   #stopped = false;
@@ -88,9 +86,9 @@ export class PresenceTracker {
     const atMs = this.#deps.clock.now();
     this.#write({ type: 'disconnected', userId, connectionId, atMs, lingerUntilMs: atMs + this.#options.graceMs });
     const endsMs = this.#deps.clock.monotonicMs() + this.#options.graceMs + 1;
-    this.#lingering.set(userId, endsMs);
     const sweepAtMs = Math.ceil(endsMs / SWEEP_STEP_MS) * SWEEP_STEP_MS;
-    if (this.#graceEndsMs.at(-1) !== sweepAtMs) this.#graceEndsMs.push(sweepAtMs);
+    this.#lingering.delete(userId);
+    this.#lingering.set(userId, sweepAtMs);
     this.#sweepAt(sweepAtMs);
   }
 
@@ -220,17 +218,22 @@ export class PresenceTracker {
   }
 
   async #sweep(): Promise<void> {
-    this.#sweeping = this.#sweepOnce();
-    await this.#sweeping;
+    const sweeping = this.#sweepOnce();
+    this.#sweeping = sweeping;
+    const isDone = await sweeping;
     this.#sweeping = undefined;
     const nowMs = this.#deps.clock.monotonicMs();
     const { graceMs, leaseMs } = this.#options;
     const regularMs = nowMs + Math.max(SWEEP_STEP_MS, Math.min(graceMs, leaseMs, MAX_SWEEP_INTERVAL_MS));
-    this.#sweepAt(Math.min(regularMs, this.#graceEndsMs[0] ?? regularMs));
+    const [firstMs = regularMs] = this.#lingering.values();
+    // While the store is away nobody asks it for each grace that ends.
+    this.#sweepAt(isDone ? Math.min(regularMs, firstMs) : regularMs);
   }
 
-  async #sweepOnce(): Promise<void> {
+  /** Answers whether the store could do it. */
+  async #sweepOnce(): Promise<boolean> {
     const { clock, store } = this.#deps;
+    let sweptMs = clock.monotonicMs();
     try {
       await this.#writing;
       // An instance whose own lease ran out would sweep its own connections.
@@ -238,13 +241,17 @@ export class PresenceTracker {
         await this.#lease();
         await this.#writing;
       }
-      const nowMs = clock.monotonicMs();
+      sweptMs = clock.monotonicMs();
       for (const presence of await store.sweep(clock.now())) this.#announcer.announce(presence);
-      this.#graceEndsMs = this.#graceEndsMs.filter((endsMs) => endsMs > nowMs);
-      for (const [userId, endsMs] of this.#lingering) if (endsMs <= nowMs) this.#lingering.delete(userId);
+      return true;
     } catch (error) {
       this.#deps.onError(error);
-      this.#graceEndsMs = [];
+      return false;
+    } finally {
+      for (const [userId, endsMs] of this.#lingering) {
+        if (endsMs > sweptMs) break;
+        this.#lingering.delete(userId);
+      }
     }
   }
 }
