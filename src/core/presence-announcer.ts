@@ -96,29 +96,34 @@ export class PresenceAnnouncer {
     const changes = [...this.#changed.values()];
     this.#changed.clear();
     this.#announcing = this.#announcing
-      .then(() => this.#stillTrue(changes))
-      .then((current) => this.#broadcast(current))
+      .then(() => this.#tell(changes))
       .catch((error: unknown) => this.#deps.onError(error));
+  }
+
+  /** Batch by batch; the first that nobody takes ends it, so that all that waits for a broker is not read with each try. */
+  async #tell(changes: readonly Presence[]): Promise<void> {
+    for (let from = 0; from < changes.length; from += MAX_BATCH) {
+      const batch = changes.slice(from, from + MAX_BATCH);
+      const current = await this.#stillTrue(batch);
+      if (current !== undefined && (await this.#broadcast(current))) continue;
+      this.#announceLater(changes.slice(current === undefined ? from : from + MAX_BATCH));
+      return;
+    }
   }
 
   /**
    * Leaves out what another instance has turned round since: its own announcement may have come before this one, and
-   * the last thing watchers hear must be what is true. While the store cannot tell, nothing is said.
+   * the last thing watchers hear must be what is true. Undefined while the store cannot tell: then nothing is said.
    */
-  async #stillTrue(changes: readonly Presence[]): Promise<readonly Presence[]> {
+  async #stillTrue(changes: readonly Presence[]): Promise<readonly Presence[] | undefined> {
     const { clock, store, onError } = this.#deps;
     try {
-      const found = new Map<string, Presence>();
-      for (let from = 0; from < changes.length; from += MAX_BATCH) {
-        const userIds = changes.slice(from, from + MAX_BATCH).map((change) => change.userId);
-        for (const [userId, presence] of await store.find(userIds, clock.now())) found.set(userId, presence);
-      }
+      const userIds = changes.map((change) => change.userId);
+      const found = await store.find(userIds, clock.now());
       return changes.filter((change) => (found.get(change.userId)?.online ?? false) === change.online);
     } catch (error) {
       onError(error);
-      if (this.#stopped) return changes;
-      this.#announceLater(changes);
-      return [];
+      return this.#stopped ? changes : undefined;
     }
   }
 
@@ -131,10 +136,12 @@ export class PresenceAnnouncer {
     this.#announceIn(RETRY_MS);
   }
 
-  async #broadcast(changes: readonly Presence[]): Promise<void> {
-    if (changes.length === 0) return;
+  /** Answers false if the broker does not take anything now; what was not told is told later. */
+  async #broadcast(changes: readonly Presence[]): Promise<boolean> {
+    if (changes.length === 0) return true;
     const { broker, metrics, onError, partners } = this.#deps;
     const isForAll = this.#options.audience === 'everyone';
+    let isTaken = true;
     const untold = new Set(this.#options.audience === 'nobody' ? [] : changes);
     // Everybody is told in one event; partners of each user in one of their own.
     for (const part of isForAll ? [changes] : changes.map((change) => [change])) {
@@ -145,7 +152,8 @@ export class PresenceAnnouncer {
           isForAll || change === undefined
             ? undefined
             : [...(await partners.listPartners(change.userId, MAX_PARTNERS)), change.userId];
-        if (!(await this.#isTold(broker.broadcast({ type: 'presenceChanged', changes: part }, audience)))) break;
+        isTaken = await this.#isTold(broker.broadcast({ type: 'presenceChanged', changes: part }, audience));
+        if (!isTaken) break;
         for (const presence of part) {
           untold.delete(presence);
           this.#noteTold(presence);
@@ -158,6 +166,7 @@ export class PresenceAnnouncer {
     this.#announceLater([...untold]);
     const gone = changes.filter((change) => !change.online && !untold.has(change));
     if (gone.length > 0) await this.#deps.store.confirmTold?.(gone.map(({ userId }) => userId)).catch(onError);
+    return isTaken;
   }
 
   #noteTold(presence: Presence): void {

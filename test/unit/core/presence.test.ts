@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { MemoryBroker } from '../../../src/broker/memory.ts';
 import type { Presence } from '../../../src/core/message.ts';
 import { noMetrics } from '../../../src/core/metrics.ts';
@@ -286,6 +286,22 @@ describe('announcements', () => {
       expect(announced.flatMap((announcement) => announcement.changes)).toHaveLength(2);
     },
   );
+
+  test('that wait for the broker are not all looked up with each try, and all made when it is back', async () => {
+    const tracker = await started();
+    const userIds = Array.from({ length: 1200 }, (_, index) => `user-${index}`);
+    const broadcast = broker.broadcast.bind(broker);
+    broker.broadcast = () => Promise.reject(new Error('away'));
+    for (const userId of userIds) tracker.connected(userId, userId);
+    await settle();
+    await clock.advance(2000);
+    const finds = vi.spyOn(store, 'find');
+    await clock.advance(10_000);
+    expect(finds.mock.calls.length).toBeLessThanOrEqual(11);
+    broker.broadcast = broadcast;
+    await clock.advance(2000);
+    expect(told().toSorted()).toEqual(userIds.map((userId) => `${userId} on`).toSorted());
+  });
 
   test('are made again for an instance that was deaf meanwhile, as far as they are still true', async () => {
     const deaf: ((deafMs: number) => void)[] = [];
